@@ -1,0 +1,405 @@
+"""The exit rule, and everything that follows from logits alone.
+
+Logits have the shape `(samples, exits, classes)`, the final classifier last. A sample
+leaves at the first exit whose confidence is at least that exit's threshold, else at the
+final classifier. A threshold of 1 switches an exit off: nothing leaves there, whatever
+the confidence, and its branch is neither computed nor counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from zoo.architecture import check_thresholds
+from zoo.cost import Cost
+
+PAPER_VALUES = (0.1, 0.2, 1.0)
+GRID = (*(round(0.05 * i, 2) for i in range(1, 20)), 1.0)
+MAX_SETTINGS = 5_000_000
+
+
+def score_margin(logits: Any) -> Any:
+    """Largest minus second largest softmax probability, in 0..1."""
+    top = ops.top_k(ops.softmax(logits), 2)[0]
+    return top[..., 0] - top[..., 1]
+
+
+def max_probability(logits: Any) -> Any:
+    """Largest softmax probability, in 1/classes..1."""
+    return ops.max(ops.softmax(logits), axis=-1)
+
+
+def entropy(logits: Any) -> Any:
+    """One minus the entropy of the softmax relative to its maximum, in 0..1."""
+    entropies = -ops.sum(ops.softmax(logits) * ops.log_softmax(logits), axis=-1)
+    return 1 - entropies / math.log(logits.shape[-1])
+
+
+RULES: dict[str, Callable[[Any], Any]] = {
+    "score_margin": score_margin,
+    "max_probability": max_probability,
+    "entropy": entropy,
+}
+
+
+def confidence(logits: Any, rule: str = "score_margin") -> Any:
+    """Confidence of every exit: the last axis of the logits is reduced.
+
+    Works on arrays, on tensors of the backend and on symbolic ones.
+
+    Args:
+        logits: Any shape, classes last.
+        rule: "score_margin" (the paper's), "max_probability" or "entropy".
+
+    Raises:
+        ValueError: The rule is unknown.
+    """
+    check_rule(rule)
+    return RULES[rule](logits)
+
+
+def check_rule(rule: str) -> None:
+    """Raise a ValueError if there is no such exit rule."""
+    if rule not in RULES:
+        raise ValueError(f"The exit rule is {rule!r}; known are {', '.join(RULES)}.")
+
+
+def first_exit(confidences: Any, thresholds: Sequence[float]) -> Any:
+    """Index of the exit at which each sample leaves, as a tensor of the backend.
+
+    Args:
+        confidences: Shape `(samples, exits)`, the final classifier's last.
+        thresholds: One per exit but the last.
+    """
+    # No confidence reaches 2: an exit that is off, and one for the final classifier.
+    limits = [2.0 if threshold == 1 else threshold for threshold in thresholds]
+    leaves = confidences >= ops.convert_to_tensor([*limits, -1.0], confidences.dtype)
+    return ops.argmax(ops.cast(leaves, "int32"), axis=-1)
+
+
+def decide(
+    logits: Any, thresholds: Sequence[float], rule: str = "score_margin"
+) -> np.ndarray:
+    """Index of the exit at which each sample leaves.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`.
+        thresholds: One per exit but the last, in 0..1; 1 switches the exit off.
+        rule: The confidence to use; see `confidence`.
+
+    Returns:
+        Integers of shape `(samples,)` in 0..exits - 1; exits - 1 is the final classifier.
+
+    Raises:
+        ValueError: The logits have another rank, or the thresholds another count.
+    """
+    logits = _check_logits(logits)
+    thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
+    chosen = first_exit(confidence(logits, rule), thresholds)
+    return ops.convert_to_numpy(chosen).astype(int)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold setting and what it gives on the samples it was measured on.
+
+    Attributes:
+        thresholds: One per exit but the last; 1: switched off.
+        accuracy: Share of correct answers by the exit rule, 0..1.
+        average_macs: MACs for one image, averaged over the samples.
+        utilisation: Share of the samples that leave at each exit, the final one last.
+        score: What `tune_thresholds` maximised, in points; None elsewhere.
+    """
+
+    thresholds: tuple[float, ...]
+    accuracy: float
+    average_macs: float
+    utilisation: tuple[float, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation(OperatingPoint):
+    """An operating point with what each exit does.
+
+    Attributes:
+        exit_accuracy: Accuracy of each exit on all samples.
+        leaving_accuracy: Accuracy of each exit on the samples that leave there; None
+            where none does.
+        macs: MACs spent by a sample that leaves at each exit, with the exits that are
+            switched off left out.
+        samples: Number of samples.
+    """
+
+    exit_accuracy: tuple[float, ...] = ()
+    leaving_accuracy: tuple[float | None, ...] = ()
+    macs: tuple[int, ...] = ()
+    samples: int = 0
+
+
+def evaluate(
+    logits: Any,
+    labels: Any,
+    cost: Cost,
+    thresholds: Sequence[float],
+    rule: str = "score_margin",
+) -> Evaluation:
+    """Measure a threshold setting.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`.
+        labels: Integers of shape `(samples,)`.
+        cost: `zoo.macs(architecture, num_classes)`, in the convention you want.
+        thresholds: One per exit but the last.
+        rule: The confidence to use; see `confidence`.
+
+    Raises:
+        ValueError: Shapes do not fit, a label is out of range, or there is no sample.
+    """
+    logits, labels = _check(logits, labels, cost)
+    thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
+    chosen = decide(logits, thresholds, rule)
+    correct = logits.argmax(-1) == labels[:, None]
+    answered = correct[np.arange(len(labels)), chosen]
+    count = np.bincount(chosen, minlength=logits.shape[1])
+    hits = np.bincount(chosen, weights=answered, minlength=logits.shape[1])
+    macs = cost.per_exit_with([threshold < 1 for threshold in thresholds])
+    return Evaluation(
+        thresholds=thresholds,
+        accuracy=float(answered.mean()),
+        average_macs=float(count @ np.array(macs, float) / len(labels)),
+        utilisation=tuple((count / len(labels)).tolist()),
+        exit_accuracy=tuple(correct.mean(0).tolist()),
+        leaving_accuracy=tuple(
+            float(h / n) if n else None for h, n in zip(hits, count)
+        ),
+        macs=macs,
+        samples=len(labels),
+    )
+
+
+def tune_thresholds(
+    logits: Any,
+    labels: Any,
+    cost: Cost,
+    values: Sequence[float] = PAPER_VALUES,
+    target_macs: float | None = None,
+    rule: str = "score_margin",
+) -> OperatingPoint:
+    """Best combination of thresholds by the paper's score.
+
+    The score is accuracy in percent - 0.1 |average MACs - target| / target x 100, and
+    accuracy alone without a target. The combination that switches every exit off is
+    not considered. Ties go to the first combination, the last exit varying fastest.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`, of samples not trained on.
+        labels: Integers of shape `(samples,)`.
+        cost: `zoo.macs(architecture, num_classes)`, in the convention of the target.
+        values: Thresholds to try at each exit.
+        target_macs: Average MACs to aim at, a count; None: no target.
+        rule: The confidence to use; see `confidence`.
+
+    Raises:
+        ValueError: Shapes, labels, values or target are not usable.
+
+    Reference:
+        AEBNAS, arXiv 2512.10671.
+    """
+    if target_macs is not None and not target_macs > 0:
+        raise ValueError(f"target_macs is {target_macs!r}; expected is above 0.")
+    grid = _Grid(logits, labels, cost, values, rule)
+    score = 100 * grid.accuracy
+    if target_macs is not None:
+        score = score - 0.1 * np.abs(grid.average_macs - target_macs) / target_macs * 100
+    if grid.exits > 1:
+        off = [value == 1 for value in grid.values]
+        score[np.ix_(*[off] * (grid.exits - 1))] = -np.inf
+        if not np.isfinite(score).any():
+            raise ValueError("values holds only 1, which switches every exit off.")
+    best = int(score.argmax())
+    return grid.point(best, float(score.flat[best]))
+
+
+def frontier(
+    logits: Any,
+    labels: Any,
+    cost: Cost,
+    values: Sequence[float] = GRID,
+    rule: str = "score_margin",
+) -> tuple[OperatingPoint, ...]:
+    """All Pareto-optimal threshold settings over a grid, cheapest first.
+
+    No other setting of the grid is at least as accurate at no more average MACs. The
+    arguments are those of `tune_thresholds`.
+    """
+    grid = _Grid(logits, labels, cost, values, rule)
+    accuracy, macs = grid.accuracy.ravel(), grid.average_macs.ravel()
+    order = np.lexsort((-accuracy, macs))
+    best_before = np.maximum.accumulate(
+        np.concatenate([[-1.0], accuracy[order][:-1]])
+    )
+    return tuple(grid.point(int(i)) for i in order[accuracy[order] > best_before])
+
+
+def thresholds_for_budget(
+    logits: Any,
+    labels: Any,
+    cost: Cost,
+    max_macs: float,
+    values: Sequence[float] = GRID,
+    rule: str = "score_margin",
+) -> OperatingPoint:
+    """The most accurate setting of a grid that spends at most `max_macs` on average.
+
+    Raises:
+        ValueError: The budget cannot be met; the message says what can.
+    """
+    return within_budget(frontier(logits, labels, cost, values, rule), max_macs)
+
+
+def within_budget(
+    points: Sequence[OperatingPoint], max_macs: float
+) -> OperatingPoint:
+    """The most accurate of `points` at no more than `max_macs` average MACs.
+
+    Raises:
+        ValueError: None is; the message says what is reachable.
+    """
+    affordable = [point for point in points if point.average_macs <= max_macs]
+    if not affordable:
+        cheapest = min(points, key=lambda point: point.average_macs)
+        raise ValueError(
+            f"{max_macs:,.0f} average MACs cannot be reached: the cheapest setting "
+            f"needs {cheapest.average_macs:,.0f} "
+            f"(accuracy {100 * cheapest.accuracy:.2f} %)."
+        )
+    return max(affordable, key=lambda point: (point.accuracy, -point.average_macs))
+
+
+def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:
+    """The same operating point with its average MACs in another convention."""
+    macs = cost.per_exit_with([threshold < 1 for threshold in point.thresholds])
+    average = float(np.dot(point.utilisation, np.array(macs, float)))
+    return replace(point, average_macs=average)
+
+
+class _Grid:
+    """Counts over every combination of threshold values, without a loop over samples.
+
+    Each sample is reduced once to a cell: at how many of the sorted values each exit
+    lets it go. Sums over cells then give, for every combination, how many samples
+    leave where and how many of them are right.
+    """
+
+    def __init__(self, logits, labels, cost, values, rule):
+        logits, labels = _check(logits, labels, cost)
+        if not len(values):
+            raise ValueError("values is empty; expected is at least one threshold.")
+        self.values = check_thresholds(values, "values")
+        self.samples, self.exits = logits.shape[:2]
+        shape = (len(self.values),) * (self.exits - 1)
+        if math.prod(shape) > MAX_SETTINGS:
+            raise ValueError(
+                f"{len(values)} values at {self.exits - 1} exits are "
+                f"{math.prod(shape):,} settings; allowed are {MAX_SETTINGS:,}."
+            )
+        # A value's rank says in which cells it lets a sample go: rank < cell.
+        below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
+        ranks = np.searchsorted(below_one, np.array(self.values, np.float32))
+        confidences = ops.convert_to_numpy(confidence(logits, rule))[:, :-1]
+        cells = np.searchsorted(below_one, confidences, side="right")
+        correct = logits.argmax(-1) == labels[:, None]
+
+        self.leaving, hits = [], np.zeros(shape)
+        for k in range(self.exits):
+            last = k == self.exits - 1
+            axes = min(k + 1, self.exits - 1)
+            sides = (len(below_one) + 1,) * axes
+            flat = (
+                np.ravel_multi_index(tuple(cells[:, :axes].T), sides)
+                if axes
+                else np.zeros(self.samples, int)
+            )
+            counts = []
+            for weights in (None, correct[:, k]):
+                table = np.bincount(flat, weights, math.prod(sides)).reshape(sides)
+                for axis in range(axes):
+                    stay = table.cumsum(axis).take(ranks, axis)
+                    leaves = axis == k and not last
+                    table = table.sum(axis, keepdims=True) - stay if leaves else stay
+                counts.append(table.reshape(table.shape + (1,) * (len(shape) - axes)))
+            self.leaving.append(np.broadcast_to(counts[0], shape))
+            hits = hits + counts[1]
+        self.accuracy = hits / self.samples
+
+        spent = np.zeros(shape)
+        self.average_macs = np.zeros(shape)
+        on = np.array([value < 1 for value in self.values], float)
+        for k in range(self.exits):
+            if k < self.exits - 1:
+                side = [1] * len(shape)
+                side[k] = -1
+                spent = spent + cost.branches[k] * on.reshape(side)
+            self.average_macs += self.leaving[k] * (cost.backbone[k] + spent)
+        self.average_macs /= self.samples
+
+    def point(self, index: int, score: float | None = None) -> OperatingPoint:
+        """The combination at a flat index of the grid."""
+        chosen = np.unravel_index(index, self.accuracy.shape)
+        return OperatingPoint(
+            thresholds=tuple(self.values[i] for i in chosen),
+            accuracy=float(self.accuracy[chosen]),
+            average_macs=float(self.average_macs[chosen]),
+            utilisation=tuple(float(n[chosen]) / self.samples for n in self.leaving),
+            score=score,
+        )
+
+
+def _check_logits(logits: Any) -> np.ndarray:
+    logits = ops.convert_to_numpy(logits)
+    if logits.ndim != 3 or logits.shape[-1] < 2:
+        raise ValueError(
+            f"logits have the shape {logits.shape}; expected is "
+            "(samples, exits, classes) with two classes or more."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("logits hold values that are not finite.")
+    return logits.astype(np.float32, copy=False)
+
+
+def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
+    """Return the labels as integers of shape `(samples,)`, or raise a ValueError."""
+    labels = np.asarray(labels)
+    if labels.shape == (samples, 1):
+        labels = labels[:, 0]
+    if labels.shape != (samples,):
+        raise ValueError(
+            f"labels have the shape {labels.shape}; expected is ({samples},)."
+        )
+    if not samples:
+        raise ValueError("There are no samples.")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels are {labels.dtype}; expected are integers.")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels lie in {labels.min()}..{labels.max()}; expected is "
+            f"0..{num_classes - 1} for {num_classes} classes."
+        )
+    return labels
+
+
+def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
+    logits = _check_logits(logits)
+    if len(cost.backbone) != logits.shape[1]:
+        raise ValueError(
+            f"The cost is of a network with {len(cost.backbone)} exits, the final one "
+            f"counted; the logits have {logits.shape[1]}."
+        )
+    return logits, check_labels(labels, len(logits), logits.shape[-1])

@@ -1,0 +1,302 @@
+"""What an early-exit network is built of: two Keras layers and functions on tensors.
+
+The functions apply Keras layers to a symbolic tensor and return the result, so that a
+model's `summary()` shows every convolution by its name.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.architecture import (
+    HEAD_CHANNELS,
+    STEM_CHANNELS,
+    Branch,
+    ConvModule,
+    FixedBranch,
+    StageKind,
+    make_divisible,
+)
+
+MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, in 0..1
+STD = (0.2470, 0.2435, 0.2616)
+
+
+def bicubic_matrix(inputs: int, outputs: int) -> np.ndarray:
+    """The `(outputs, inputs)` matrix of a cubic-convolution resize along one axis.
+
+    Kernel with a = -0.75, half-pixel centres, clamped borders, no antialiasing: the
+    values of PyTorch's `interpolate(mode="bicubic", align_corners=False)`.
+
+    Reference:
+        Keys, Cubic convolution interpolation for digital image processing, 1981.
+    """
+    a = -0.75
+    centres = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
+    first = np.floor(centres).astype(int) - 1
+    matrix = np.zeros((outputs, inputs))
+    for tap in range(4):
+        source = first + tap
+        d = np.abs(centres - source)
+        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+        weight = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+        np.add.at(
+            matrix, (np.arange(outputs), np.clip(source, 0, inputs - 1)), weight
+        )
+    return matrix.astype(np.float32)
+
+
+@keras.saving.register_keras_serializable(package="aebnas")
+class BicubicResize(layers.Layer):
+    """Bicubic resize of a feature map to `size` x `size`.
+
+    From a fixed height and width the resize is linear and separable, so it is done as
+    two multiplications by constant matrices: the same numbers on every backend, also
+    in runtimes that have no bicubic operator.
+
+    Args:
+        size: Height and width of the output.
+
+    Input shape: `(batch, height, width, channels)`, height and width fixed.
+    Output shape: `(batch, size, size, channels)`.
+    """
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Compute the two matrices."""
+        if input_shape[1] is None or input_shape[2] is None:
+            raise ValueError(
+                f"{self.name} needs a fixed height and width; it got {input_shape}."
+            )
+        self._rows = bicubic_matrix(input_shape[1], self.size)
+        self._columns = bicubic_matrix(input_shape[2], self.size)
+
+    def call(self, inputs: Any) -> Any:
+        """Resize."""
+        rows = ops.convert_to_tensor(self._rows, inputs.dtype)
+        columns = ops.convert_to_tensor(self._columns, inputs.dtype)
+        return ops.einsum(
+            "tw,bswc->bstc", columns, ops.einsum("sh,bhwc->bswc", rows, inputs)
+        )
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`(batch, size, size, channels)`."""
+        return (input_shape[0], self.size, self.size, input_shape[3])
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="aebnas")
+class FitResolution(layers.Layer):
+    """Images of any size to squares of `resolution` pixels.
+
+    Bilinear, antialiased where it shrinks. Images that have the resolution already
+    pass unchanged.
+
+    Args:
+        resolution: Height and width of the output.
+        crop: Share of the height and of the width that is kept, around the centre,
+            outside training. 1 keeps everything; 0.875 is the paper's protocol.
+
+    Input shape: `(batch, height, width, 3)`.
+    Output shape: `(batch, resolution, resolution, 3)`.
+    """
+
+    def __init__(self, resolution: int, crop: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < crop <= 1:
+            raise ValueError(f"crop is {crop!r}; expected is above 0, at most 1.")
+        self.resolution = resolution
+        self.crop = crop
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Resize, and crop outside training."""
+        side = self.resolution
+        if not training:
+            side = math.ceil(self.resolution / self.crop)
+        if tuple(images.shape[1:3]) != (side, side):
+            images = ops.image.resize(
+                images,
+                (side, side),
+                interpolation="bilinear",
+                antialias=True,
+                data_format="channels_last",
+            )
+        low = (side - self.resolution) // 2
+        high = low + self.resolution
+        return images if low == 0 else images[:, low:high, low:high, :]
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """`(batch, resolution, resolution, 3)`."""
+        return (input_shape[0], self.resolution, self.resolution, input_shape[3])
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "resolution": self.resolution,
+            "crop": self.crop,
+        }
+
+
+def _initializer() -> keras.initializers.Initializer:
+    """Normal of variance 2 / fan-out (He et al., ICCV 2015); fits depthwise kernels."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def _convolution(
+    x: Any,
+    name: str,
+    channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    activation: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    return layers.Conv2D(
+        channels,
+        kernel,
+        stride,
+        padding=kwargs.pop("padding", "same"),
+        activation=activation,
+        kernel_initializer=_initializer(),
+        data_format="channels_last",
+        name=name,
+        **kwargs,
+    )(x)
+
+
+def _normalised(x: Any, name: str, activation: str | None = None) -> Any:
+    """Batch normalisation (epsilon 1e-5, momentum 0.9) and activation."""
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return layers.Activation(activation, name=f"{name}_act")(x) if activation else x
+
+
+def _pooled(x: Any, name: str) -> Any:
+    return layers.GlobalAveragePooling2D(
+        data_format="channels_last", keepdims=True, name=name
+    )(x)
+
+
+def classifier(x: Any, num_classes: int, name: str) -> Any:
+    """Dense layer to logits of shape `(batch, num_classes)`."""
+    x = layers.Flatten(name=f"{name}_flatten")(x)
+    return layers.Dense(num_classes, name=f"{name}_classifier")(x)
+
+
+def preprocess(images: Any, resolution: int, crop: float = 1.0) -> Any:
+    """Images in 0..255 of any size to normalised ones of the network's resolution."""
+    x = FitResolution(resolution, crop, name="fit_resolution")(images)
+    return layers.Rescaling(
+        [1 / (255 * s) for s in STD], [-m / s for m, s in zip(MEAN, STD)], name="rescale"
+    )(x)
+
+
+def stem(x: Any) -> Any:
+    """3x3 convolution of stride 2, then the first block (expansion 1, no gating)."""
+    x = _convolution(x, "stem_conv", STEM_CHANNELS, 3, 2, use_bias=False)
+    x = shortcut = _normalised(x, "stem", "hard_swish")
+    x = _depthwise(x, "first_depthwise", 3, 1)
+    x = _normalised(x, "first_depthwise", "relu")
+    x = _convolution(x, "first_project", STEM_CHANNELS, use_bias=False)
+    x = _normalised(x, "first_project")
+    return layers.Add(name="first_add")([shortcut, x])
+
+
+def _depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
+    return layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=_initializer(),
+        data_format="channels_last",
+        name=name,
+    )(x)
+
+
+def squeeze_excite(x: Any, name: str) -> Any:
+    """Channel gating with reduction 4 (Hu et al., CVPR 2018; MobileNetV3's form)."""
+    channels = x.shape[-1]
+    gate = _pooled(x, f"{name}_pool")
+    gate = _convolution(
+        gate, f"{name}_reduce", make_divisible(channels / 4), activation="relu"
+    )
+    gate = _convolution(gate, f"{name}_gate", channels, activation="hard_sigmoid")
+    return layers.Multiply(name=f"{name}_scale")([x, gate])
+
+
+def inverted_residual(
+    x: Any, kind: StageKind, kernel: int, expansion: int, stride: int, name: str
+) -> Any:
+    """MobileNetV3's block: expand, depthwise convolution, gate, project, add."""
+    shortcut, inputs = x, x.shape[-1]
+    middle = make_divisible(inputs * expansion)
+    x = _convolution(x, f"{name}_expand", middle, use_bias=False)
+    x = _normalised(x, f"{name}_expand", kind.activation)
+    x = _depthwise(x, f"{name}_depthwise", kernel, stride)
+    x = _normalised(x, f"{name}_depthwise", kind.activation)
+    if kind.squeeze_excite:
+        x = squeeze_excite(x, f"{name}_se")
+    x = _convolution(x, f"{name}_project", kind.channels, use_bias=False)
+    x = _normalised(x, f"{name}_project")
+    if stride == 1 and inputs == kind.channels:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def head(x: Any, num_classes: int, widths: tuple[int, int], name: str) -> Any:
+    """Two wide 1x1 convolutions around a global pooling, then the classifier."""
+    x = _convolution(x, f"{name}_conv", widths[0], use_bias=False)
+    x = _normalised(x, f"{name}_conv", "hard_swish")
+    x = _pooled(x, f"{name}_pool")
+    x = _convolution(
+        x, f"{name}_wide", widths[1], activation="hard_swish", use_bias=False
+    )
+    return classifier(x, num_classes, name)
+
+
+def final_head(x: Any, num_classes: int) -> Any:
+    """The backbone's own classifier."""
+    return head(x, num_classes, HEAD_CHANNELS, "final")
+
+
+def exit_branch(
+    x: Any, branch: Branch | FixedBranch, num_classes: int, name: str
+) -> Any:
+    """The exit branch of either kind; returns logits."""
+    if isinstance(branch, FixedBranch):
+        return head(x, num_classes, (6 * x.shape[-1], 8 * x.shape[-1]), name)
+    for i, module in enumerate(branch.modules, 1):
+        x = _conv_module(x, module, f"{name}_module{i}")
+    x = _pooled(x, f"{name}_pool")
+    return classifier(x, num_classes, name)
+
+
+def _conv_module(x: Any, module: ConvModule, name: str) -> Any:
+    x = BicubicResize(module.size, name=f"{name}_resize")(x)
+    x = _convolution(
+        x,
+        f"{name}_conv",
+        x.shape[-1] * module.expansion,
+        module.kernel,
+        2,
+        padding="valid",
+    )
+    x = _normalised(x, name, "relu")
+    if module.pool:
+        x = layers.MaxPooling2D(
+            2, 2, data_format="channels_last", name=f"{name}_max_pool"
+        )(x)
+    return x

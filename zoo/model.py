@@ -1,0 +1,292 @@
+"""The Keras model of an `Architecture`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo import exits, layers
+from zoo.architecture import STAGE_KINDS, Architecture, check_thresholds
+from zoo.cost import Cost, macs
+from zoo.inference import EarlyPrediction, Segments, check_images
+
+
+@keras.saving.register_keras_serializable(package="aebnas")
+class EarlyExitClassifier(keras.Model):
+    """An image classifier that can answer part-way through.
+
+    `model(images)` gives the logits of every exit as one tensor, so that `compile`,
+    `fit(x, y)` with one label per image, `evaluate`, `predict`, `save` and `export` are
+    plain Keras. `predict_early` stops computing for the images that leave early.
+
+    Args:
+        architecture: What to build; an `Architecture` or the dictionary of one.
+        num_classes: Number of classes.
+        thresholds: One per existing exit, in 0..1; 1 switches the exit off. Default:
+            the architecture's.
+        exit_rule: "score_margin", "max_probability" or "entropy"; see `zoo.exits`.
+        exit_weights: Weight of each exit's loss, the final one last. Default: all 1.
+        crop: Share of an image's height and width that is kept, around the centre,
+            outside training; see `zoo.layers.FitResolution`.
+
+    Input shape: `(batch, height, width, 3)`, any height and width, RGB in 0..255 as
+    uint8 or float. Resizing and normalisation are inside.
+    Output shape: `(batch, exits, num_classes)`, logits, the final classifier last.
+
+    Attributes:
+        frontier: Pareto-optimal threshold settings measured on validation images, as a
+            tuple of `zoo.exits.OperatingPoint` in "standard" MACs, cheapest first;
+            empty until measured. `set_budget` chooses among them.
+
+    Example:
+        >>> import zoo
+        >>> model = zoo.EarlyExitClassifier(architecture, num_classes=10)
+        >>> model.compile("adam")
+        >>> model.fit(images, labels)
+        >>> labels, probabilities, exits, confidences = model.predict_early(images)
+
+    Reference:
+        AEBNAS, arXiv 2512.10671; BranchyNet, Teerapittayanon et al., ICPR 2016.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture | Mapping[str, Any],
+        num_classes: int,
+        thresholds: Sequence[float] | None = None,
+        exit_rule: str = "score_margin",
+        exit_weights: Sequence[float] | None = None,
+        crop: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(architecture, Architecture):
+            architecture = Architecture.from_dict(architecture)
+        cost = macs(architecture, num_classes)
+        images = keras.Input((None, None, 3), name="images")
+        x = layers.stem(layers.preprocess(images, architecture.resolution, crop))
+        features, logits = [], []
+        for position, (stage, kind) in enumerate(zip(architecture.stages, STAGE_KINDS)):
+            for i, block in enumerate(stage.blocks):
+                x = layers.inverted_residual(
+                    x,
+                    kind,
+                    block.kernel,
+                    block.expansion,
+                    stride=kind.stride if i == 0 else 1,
+                    name=f"stage{position + 1}_block{i + 1}",
+                )
+            if position in architecture.exits:
+                branch = architecture.branches[position]
+                name = f"exit{position + 1}"
+                features.append(x)
+                logits.append(layers.exit_branch(x, branch, num_classes, name))
+        logits.append(layers.final_head(x, num_classes))
+        super().__init__(inputs=images, outputs=ops.stack(logits, axis=1), **kwargs)
+
+        self.architecture = architecture
+        self.num_classes = num_classes
+        self.exit_rule = exit_rule
+        self.exit_weights = exit_weights
+        self.crop = crop
+        self.macs: Cost = cost
+        self.frontier: tuple[exits.OperatingPoint, ...] = ()
+        self._exit_logits = tuple(logits)
+        self._exit_features = tuple(features)
+        # Held in an object that Keras does not look into: neither metrics nor segments
+        # belong to the weights.
+        self._untracked = _Untracked(len(logits))
+        exits.check_rule(exit_rule)
+        if exit_weights is not None and len(exit_weights) != len(logits):
+            raise ValueError(
+                f"exit_weights has {len(exit_weights)} entries; expected are "
+                f"{len(logits)}, the final classifier's last."
+            )
+        self.thresholds = (
+            architecture.exit_thresholds if thresholds is None else thresholds
+        )
+
+    @property
+    def num_exits(self) -> int:
+        """Number of exits, the final classifier counted."""
+        return len(self._exit_logits)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """One per exit but the last; may be set. 1 switches an exit off."""
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, values: Sequence[float]) -> None:
+        self._thresholds = check_thresholds(values, count=self.num_exits - 1)
+        self.train_function = self.test_function = None  # they hold the old values
+
+    def predict_early(self, images: Any, batch_size: int = 256) -> EarlyPrediction:
+        """Predict, and stop computing for each image at the exit where it leaves.
+
+        Same labels and exits as the exit rule applied to the logits of `predict`.
+
+        Args:
+            images: Shape `(images, height, width, 3)`, RGB in 0..255.
+            batch_size: Images computed at once. Those that stay are gathered into full
+                batches before the next segment runs.
+
+        Returns:
+            `EarlyPrediction(labels, probabilities, exits, confidences)`, NumPy arrays.
+
+        Raises:
+            ValueError: The images have another shape or dtype.
+        """
+        images = check_images(images)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected is 1 or more.")
+        return self.segments().run(images, self.thresholds, batch_size)
+
+    def segments(self) -> Segments:
+        """The compiled sub-models that `predict_early` runs, one per exit in use."""
+        off = tuple(threshold == 1 for threshold in self.thresholds)
+        cache = self._untracked.segments
+        if off not in cache:
+            cache[off] = Segments(
+                self.inputs[0],
+                self._exit_features,
+                self._exit_logits,
+                self.thresholds,
+                self.exit_rule,
+            )
+        return cache[off]
+
+    def set_budget(
+        self,
+        average_macs: float,
+        images: Any = None,
+        labels: Any = None,
+        convention: str = "standard",
+    ) -> exits.OperatingPoint:
+        """Set the thresholds that answer best within an average number of MACs.
+
+        Args:
+            average_macs: The most that an image may cost on average, a count.
+            images: Images to choose on. Default: choose from `frontier`.
+            labels: Their labels.
+            convention: How to count; see `zoo.macs`.
+
+        Returns:
+            The chosen `OperatingPoint`, in that convention.
+
+        Raises:
+            ValueError: The budget cannot be met (the message says what can), or there
+                is neither a frontier nor images.
+        """
+        cost = macs(self.architecture, self.num_classes, convention)
+        if images is not None:
+            logits = self.predict(check_images(images), verbose=0)
+            points = exits.frontier(logits, labels, cost, rule=self.exit_rule)
+        elif self.frontier:
+            points = [exits.recount(point, cost) for point in self.frontier]
+        else:
+            raise ValueError(
+                "This model has no measured frontier: pass images and labels that it "
+                "was not trained on."
+            )
+        chosen = exits.within_budget(points, average_macs)
+        self.thresholds = chosen.thresholds
+        return chosen
+
+    @property
+    def metrics(self) -> list:
+        """Keras's metrics, then accuracy by the exit rule, of each exit, and MACs."""
+        return [*super().metrics, *self._untracked.metrics]
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Weighted sum over the exits of the loss given to `compile`.
+
+        Without one it is the cross-entropy. A loss of your own must take logits of
+        shape `(batch, classes)`.
+        """
+        if isinstance(self.loss, (str, list, dict)):
+            raise ValueError(
+                f"loss is {self.loss!r}; the outputs are logits, so leave the loss out "
+                "or pass an object, such as "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+            )
+        loss = self.loss or _CROSS_ENTROPY
+        weights = self.exit_weights or (1.0,) * self.num_exits
+        total = sum(self.losses)
+        for k, weight in enumerate(weights):
+            if isinstance(loss, keras.losses.Loss):
+                value = loss(y, y_pred[:, k], sample_weight)
+            else:
+                value = ops.mean(loss(y, y_pred[:, k]) * (sample_weight or 1))
+            total += weight * value
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the metrics; those given to `compile` see the exit rule's logits."""
+        confidences = exits.confidence(y_pred, self.exit_rule)
+        taken = ops.one_hot(
+            exits.first_exit(confidences, self.thresholds), self.num_exits
+        )
+        y = ops.cast(ops.reshape(y, (-1,)), "int32")
+        correct = ops.cast(
+            ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y[:, None]), "float32"
+        )
+        spent = ops.convert_to_tensor(
+            self.macs.per_exit_with([t < 1 for t in self.thresholds]), "float32"
+        )
+        values = [
+            ops.sum(correct * taken, -1),
+            *(correct[:, k] for k in range(self.num_exits)),
+            ops.sum(taken * spent, -1),
+        ]
+        for metric, value in zip(self._untracked.metrics, values):
+            metric.update_state(value, sample_weight)
+        chosen = ops.sum(y_pred * ops.cast(taken[:, :, None], y_pred.dtype), axis=1)
+        super().compute_metrics(x, y, chosen, sample_weight)
+        return self.get_metrics_result()
+
+    def fit(self, x=None, y=None, **kwargs):
+        """Keras's `fit`; labels in an array are checked first."""
+        self._check_labels(y)
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """Keras's `evaluate`; labels in an array are checked first."""
+        self._check_labels(y)
+        return super().evaluate(x, y, **kwargs)
+
+    def _check_labels(self, labels: Any) -> None:
+        if isinstance(labels, np.ndarray):
+            exits.check_labels(labels, len(labels), self.num_classes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "num_classes": self.num_classes,
+            "thresholds": list(self.thresholds),
+            "exit_rule": self.exit_rule,
+            "exit_weights": self.exit_weights,
+            "crop": self.crop,
+            "name": self.name,
+        }
+
+
+class _Untracked:
+    """What a model keeps that is neither weight nor configuration."""
+
+    def __init__(self, num_exits: int) -> None:
+        names = [f"exit{k}_accuracy" for k in range(1, num_exits)]
+        self.metrics = [
+            keras.metrics.Mean(name)
+            for name in ("accuracy", *names, "final_accuracy", "average_macs")
+        ]
+        self.segments: dict[tuple[bool, ...], Segments] = {}
+
+
+_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
