@@ -9,8 +9,9 @@ first four stages.
 from __future__ import annotations
 
 import json
+import numbers
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -66,7 +67,9 @@ def _require(field: str, value: Any, allowed: Sequence[int]) -> int:
 def _choose(instance: Any, name: str, allowed: Sequence[int]) -> None:
     """Validate one field of a frozen data class and store it as a plain int."""
     field = f"{type(instance).__name__}.{name}"
-    object.__setattr__(instance, name, _require(field, getattr(instance, name), allowed))
+    object.__setattr__(
+        instance, name, _require(field, getattr(instance, name), allowed)
+    )
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class ConvModule:
 
 @dataclass(frozen=True)
 class Branch:
-    """A searched exit branch: one or two modules, global average pooling, classifier."""
+    """A searched exit branch: one or two modules, global pooling, classifier."""
 
     modules: tuple[ConvModule, ...]
 
@@ -150,7 +153,8 @@ class FixedBranch:
     """The branch of EDANAS (Gambella and Roveri, IJCNN 2023), equal at every exit.
 
     1x1 convolution to 6c channels, batch normalisation, hard-swish; global average
-    pooling; 1x1 convolution to 8c without normalisation or bias, hard-swish; classifier.
+    pooling; 1x1 convolution to 8c without normalisation or bias, hard-swish;
+    classifier.
     """
 
 
@@ -306,8 +310,7 @@ class Architecture:
             raise ValueError(f"The candidate has no {', '.join(missing)}.")
         depths = list(candidate["d"])
         _require_length("d", depths, len(STAGE_KINDS))
-        for depth in depths:
-            _require("A depth in d", depth, DEPTHS)
+        depths = [_require("A depth in d", depth, DEPTHS) for depth in depths]
         genes = list(zip(candidate["ks"], candidate["e"]))
         for key in ("ks", "e"):
             _require_length(key, candidate[key], sum(depths))
@@ -335,21 +338,27 @@ class Architecture:
 def check_thresholds(
     thresholds: Sequence[float], field: str = "thresholds", count: int | None = None
 ) -> tuple[float, ...]:
-    """Return the thresholds as floats, or raise a ValueError that says what is wrong."""
+    """Return the thresholds as floats, or raise a ValueError that names the bad one."""
+    if not isinstance(thresholds, Iterable) or isinstance(thresholds, str):
+        raise ValueError(f"{field} is {thresholds!r}; expected is one number an exit.")
+    thresholds = tuple(thresholds)
     if count is not None:
         _require_length(field, thresholds, count)
     for i, threshold in enumerate(thresholds):
-        try:
-            valid = 0 <= float(threshold) <= 1
-        except (TypeError, ValueError):
-            valid = False
-        if not valid:
+        if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
             raise ValueError(f"{field}[{i}] is {threshold!r}; allowed is 0 to 1.")
     return tuple(float(threshold) for threshold in thresholds)
 
 
 def _branch_from_ofa(modules: Sequence[Sequence[int]]) -> Branch:
-    return Branch(tuple(ConvModule(*module) for module in modules if module[0] != 0))
+    if len(modules) != 2 or any(len(module) != 4 for module in modules):
+        raise ValueError(
+            f"A branch in e_ks is {modules!r}; expected are two lists "
+            "[size, kernel, expansion, pool]."
+        )
+    first, second = modules
+    used = [first] if second[0] == 0 else [first, second]
+    return Branch(tuple(ConvModule(*module) for module in used))
 
 
 def _branch_to_dict(branch: Branch | FixedBranch | None) -> Any:

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 
-def _axis_matrix(low: Any, extent: Any, inputs: int, outputs: int) -> Any:
+def _axis_matrix(low: Any, extent: Any, inputs: int, outputs: int, clamp: bool) -> Any:
     """Bilinear sampling matrices, shape `(batch, outputs, inputs)`, along one axis.
 
     Args:
@@ -21,20 +21,23 @@ def _axis_matrix(low: Any, extent: Any, inputs: int, outputs: int) -> Any:
         extent: Its length in input pixels, same shape.
         inputs: Pixels of the input.
         outputs: Pixels of the output.
-
-    Samples outside the input are 0.
+        clamp: Whether samples outside the input repeat its border; else they are 0.
     """
     steps = (ops.arange(outputs, dtype="float32") + 0.5) / outputs
     centres = low[:, None] + extent[:, None] * steps[None] - 0.5
+    if clamp:
+        centres = ops.clip(centres, 0.0, inputs - 1.0)
     pixels = ops.arange(inputs, dtype="float32")
     return ops.maximum(0.0, 1.0 - ops.abs(centres[:, :, None] - pixels))
 
 
-def _sample_windows(images: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
+def _sample_windows(
+    images: Any, top: Any, left: Any, height: Any, width: Any, clamp: bool
+) -> Any:
     """Resample one window of each image, in pixels, back to the image's own size."""
     h, w = images.shape[1:3]
-    rows = _axis_matrix(top, height, h, h)
-    columns = _axis_matrix(left, width, w, w)
+    rows = _axis_matrix(top, height, h, h, clamp)
+    columns = _axis_matrix(left, width, w, w, clamp)
     images = ops.cast(images, "float32")
     return ops.einsum(
         "btw,bswc->bstc", columns, ops.einsum("bsh,bhwc->bswc", rows, images)
@@ -43,6 +46,8 @@ def _sample_windows(images: Any, top: Any, left: Any, height: Any, width: Any) -
 
 class _RandomWindow(keras.layers.Layer):
     """Base of the layers that look at an image through a random window."""
+
+    clamp = False  # whether what lies outside the image repeats its border
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -53,7 +58,7 @@ class _RandomWindow(keras.layers.Layer):
         """Augment; images of fixed height and width."""
         if not training:
             return images
-        return _sample_windows(images, *self.windows(images))
+        return _sample_windows(images, *self.windows(images), self.clamp)
 
     def uniform(self, images: Any, low: float, high: float) -> Any:
         """One random number per image."""
@@ -83,7 +88,7 @@ class RandomShift(_RandomWindow):
 
     def windows(self, images: Any) -> tuple:
         """Top, left, height and width of each image's window."""
-        span = self.pixels + 0.5
+        span = self.pixels + 0.499  # rounded, every shift is about as likely
         ones = ops.ones((ops.shape(images)[0],), "float32")
         return (
             ops.round(self.uniform(images, -span, span)),
@@ -110,6 +115,8 @@ class RandomResizedCrop(_RandomWindow):
         Szegedy et al., Going deeper with convolutions, CVPR 2015. A window longer than
         the image is shortened to it.
     """
+
+    clamp = True
 
     def __init__(
         self,

@@ -6,9 +6,10 @@ Keras model. They share no code, so that each checks the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from zoo.architecture import (
@@ -47,6 +48,11 @@ class Cost:
 
     def per_exit_with(self, active: Sequence[bool]) -> tuple[int, ...]:
         """Like `per_exit`, with only the `active` branches being run."""
+        if len(active) != len(self.branches):
+            raise ValueError(
+                f"active has {len(active)} entries; the network has "
+                f"{len(self.branches)} exit branches."
+            )
         spent, total = 0, []
         for prefix, branch, on in zip(
             self.backbone, (*self.branches, 0), (*active, True)
@@ -143,7 +149,7 @@ def _pooling(size: int, channels: int, theirs: bool) -> int:
     return channels * size + channels if theirs else 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def _stem(resolution: int, theirs: bool) -> tuple[int, int, int]:
     """MACs, parameters and output size of the stem and the first block."""
     size, channels = _halved(resolution), STEM_CHANNELS
@@ -159,7 +165,7 @@ def _stem(resolution: int, theirs: bool) -> tuple[int, int, int]:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _block(
     inputs: int,
     kind: StageKind,
@@ -192,7 +198,7 @@ def _block(
     return total, parameters
 
 
-@lru_cache(maxsize=None)
+@cache
 def _branch(
     branch: Branch | FixedBranch,
     channels: int,
@@ -220,10 +226,8 @@ def _branch(
     )
 
 
-@lru_cache(maxsize=None)
-def _head(
-    channels: int, size: int, num_classes: int, theirs: bool
-) -> tuple[int, int]:
+@cache
+def _head(channels: int, size: int, num_classes: int, theirs: bool) -> tuple[int, int]:
     return _classifier(channels, HEAD_CHANNELS, size, num_classes, theirs)
 
 
@@ -241,3 +245,45 @@ def _classifier(
     if theirs:
         total += wide * size**2 + _pooling(size, wide, theirs) + last
     return total, sum(layer.weights for layer in layers) + 2 * wide + num_classes
+
+
+def count(model) -> Cost:
+    """Count the MACs of a built `EarlyExitClassifier` by walking its layers.
+
+    Follows the standard convention from the shapes of weights and outputs alone, as an
+    independent check of `macs`.
+
+    Args:
+        model: The Keras model.
+
+    Raises:
+        TypeError: A layer has weights of a kind that is not known here.
+    """
+    # Here, so that counting by arithmetic needs no Keras.
+    import keras
+
+    from zoo.layers import BicubicResize
+
+    def layer_macs(layer) -> int:
+        if isinstance(layer, BicubicResize):
+            _, height, width, channels = layer.input.shape
+            return channels * layer.size * width * (height + layer.size)
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            _, height, width, _ = layer.output.shape
+            return height * width * math.prod(layer.kernel.shape)
+        if isinstance(layer, keras.layers.Dense):
+            return math.prod(layer.kernel.shape)
+        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
+            raise TypeError(f"{layer.name} is a {type(layer).__name__}.")
+        return 0
+
+    def between(inputs, outputs) -> int:
+        return sum(map(layer_macs, keras.Model(inputs, outputs).layers))
+
+    *branch_logits, final_logits = model.exit_logits
+    images = model.inputs[0]
+    return Cost(
+        tuple(between(images, x) for x in (*model.exit_features, final_logits)),
+        tuple(map(between, model.exit_features, branch_logits)),
+        sum(math.prod(w.shape) for w in model.trainable_weights),
+    )

@@ -39,6 +39,7 @@ class Dataset:
     Attributes:
         name: Its name.
         class_names: One per class.
+        flip: Whether a mirrored image keeps its class.
         train: What to train on; the validation images are not in it.
         validation: What to choose thresholds and settings on.
         test: What to report.
@@ -46,6 +47,7 @@ class Dataset:
 
     name: str
     class_names: tuple[str, ...]
+    flip: bool
     train: Split
     validation: Split
     test: Split
@@ -66,10 +68,11 @@ class Dataset:
 
 
 class _Source(NamedTuple):
-    """What is fixed about a set: validation images and class names."""
+    """What is fixed about a set; see `Dataset`. `validation` counts images."""
 
     validation: int
     class_names: tuple[str, ...]
+    flip: bool
 
 
 CIFAR10_CLASSES = (
@@ -79,10 +82,10 @@ CIFAR10_CLASSES = (
 
 _DIGITS = tuple(map(str, range(10)))
 _SOURCES = {
-    "cifar10": _Source(5000, CIFAR10_CLASSES),
-    "cifar100": _Source(5000, tuple(f"class {i}" for i in range(100))),
-    "digits": _Source(180, _DIGITS),
-    "svhn_cropped": _Source(7325, _DIGITS),
+    "cifar10": _Source(5000, CIFAR10_CLASSES, True),
+    "cifar100": _Source(5000, tuple(f"class {i}" for i in range(100)), True),
+    "digits": _Source(180, _DIGITS, False),
+    "svhn_cropped": _Source(7325, _DIGITS, False),
 }
 
 
@@ -96,8 +99,9 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Args:
         name: "digits", "cifar10", "cifar100" or "svhn_cropped".
-        data_dir: Folder of `<name>.npz`, and of tensorflow-datasets' own files. Default:
-            the environment variable AEBNAS_DATA_DIR, else tensorflow-datasets' default.
+        data_dir: Folder of `<name>.npz`, and of tensorflow-datasets' own files.
+            Default: the environment variable AEBNAS_DATA_DIR, else
+            tensorflow-datasets' default.
 
     Returns:
         A `Dataset`. The validation split is the same at every call: 5,000 training
@@ -128,6 +132,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     return Dataset(
         name,
         source.class_names,
+        source.flip,
         Split(train.images[kept], train.labels[kept]),
         Split(train.images[held], train.labels[held]),
         test,

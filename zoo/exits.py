@@ -38,7 +38,7 @@ def max_probability(logits: Any) -> Any:
 def entropy(logits: Any) -> Any:
     """One minus the entropy of the softmax relative to its maximum, in 0..1."""
     entropies = -ops.sum(ops.softmax(logits) * ops.log_softmax(logits), axis=-1)
-    return 1 - entropies / math.log(logits.shape[-1])
+    return ops.clip(1 - entropies / math.log(logits.shape[-1]), 0, 1)
 
 
 RULES: dict[str, Callable[[Any], Any]] = {
@@ -94,7 +94,8 @@ def decide(
         rule: The confidence to use; see `confidence`.
 
     Returns:
-        Integers of shape `(samples,)` in 0..exits - 1; exits - 1 is the final classifier.
+        Integers of shape `(samples,)` in 0..exits - 1, the last for the final
+        classifier.
 
     Raises:
         ValueError: The logits have another rank, or the thresholds another count.
@@ -217,7 +218,9 @@ def tune_thresholds(
     grid = _Grid(logits, labels, cost, values, rule)
     score = 100 * grid.accuracy
     if target_macs is not None:
-        score = score - 0.1 * np.abs(grid.average_macs - target_macs) / target_macs * 100
+        score = (
+            score - 0.1 * np.abs(grid.average_macs - target_macs) / target_macs * 100
+        )
     if grid.exits > 1:
         off = [value == 1 for value in grid.values]
         score[np.ix_(*[off] * (grid.exits - 1))] = -np.inf
@@ -242,9 +245,7 @@ def frontier(
     grid = _Grid(logits, labels, cost, values, rule)
     accuracy, macs = grid.accuracy.ravel(), grid.average_macs.ravel()
     order = np.lexsort((-accuracy, macs))
-    best_before = np.maximum.accumulate(
-        np.concatenate([[-1.0], accuracy[order][:-1]])
-    )
+    best_before = np.maximum.accumulate(np.concatenate([[-1.0], accuracy[order][:-1]]))
     return tuple(grid.point(int(i)) for i in order[accuracy[order] > best_before])
 
 
@@ -264,14 +265,14 @@ def thresholds_for_budget(
     return within_budget(frontier(logits, labels, cost, values, rule), max_macs)
 
 
-def within_budget(
-    points: Sequence[OperatingPoint], max_macs: float
-) -> OperatingPoint:
+def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> OperatingPoint:
     """The most accurate of `points` at no more than `max_macs` average MACs.
 
     Raises:
         ValueError: None is; the message says what is reachable.
     """
+    if not points:
+        raise ValueError("There is no operating point to choose from.")
     affordable = [point for point in points if point.average_macs <= max_macs]
     if not affordable:
         cheapest = min(points, key=lambda point: point.average_macs)
@@ -287,7 +288,8 @@ def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:
     """The same operating point with its average MACs in another convention."""
     macs = cost.per_exit_with([threshold < 1 for threshold in point.thresholds])
     average = float(np.dot(point.utilisation, np.array(macs, float)))
-    return replace(point, average_macs=average)
+    changes = {"macs": macs} if isinstance(point, Evaluation) else {}
+    return replace(point, average_macs=average, score=None, **changes)
 
 
 class _Grid:
@@ -313,6 +315,7 @@ class _Grid:
         # A value's rank says in which cells it lets a sample go: rank < cell.
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
         ranks = np.searchsorted(below_one, np.array(self.values, np.float32))
+        ranks[np.array(self.values) == 1] = len(below_one)
         confidences = ops.convert_to_numpy(confidence(logits, rule))[:, :-1]
         cells = np.searchsorted(below_one, confidences, side="right")
         correct = logits.argmax(-1) == labels[:, None]
@@ -369,9 +372,11 @@ def _check_logits(logits: Any) -> np.ndarray:
             f"logits have the shape {logits.shape}; expected is "
             "(samples, exits, classes) with two classes or more."
         )
+    with np.errstate(over="ignore"):
+        logits = logits.astype(np.float32, copy=False)
     if not np.isfinite(logits).all():
-        raise ValueError("logits hold values that are not finite.")
-    return logits.astype(np.float32, copy=False)
+        raise ValueError("logits hold values that are not finite in single precision.")
+    return logits
 
 
 def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:

@@ -136,7 +136,9 @@ class Segments:
                 drain(level, at_least=batch_size)
         for level in range(1, len(self.exits)):
             drain(level, at_least=1)
-        return EarlyPrediction(probabilities.argmax(-1), probabilities, chosen, confidences)
+        return EarlyPrediction(
+            probabilities.argmax(-1), probabilities, chosen, confidences
+        )
 
 
 def _call(function: Callable, batch: np.ndarray, batch_size: int) -> Any:

@@ -46,9 +46,7 @@ def bicubic_matrix(inputs: int, outputs: int) -> np.ndarray:
         near = (a + 2) * d**3 - (a + 3) * d**2 + 1
         far = a * (d**3 - 5 * d**2 + 8 * d - 4)
         weight = np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-        np.add.at(
-            matrix, (np.arange(outputs), np.clip(source, 0, inputs - 1)), weight
-        )
+        np.add.at(matrix, (np.arange(outputs), np.clip(source, 0, inputs - 1)), weight)
     return matrix.astype(np.float32)
 
 
@@ -135,7 +133,7 @@ class FitResolution(layers.Layer):
             )
         low = (side - self.resolution) // 2
         high = low + self.resolution
-        return images if low == 0 else images[:, low:high, low:high, :]
+        return images if side == self.resolution else images[:, low:high, low:high]
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(batch, resolution, resolution, 3)`."""
@@ -199,7 +197,9 @@ def preprocess(images: Any, resolution: int, crop: float = 1.0) -> Any:
     """Images in 0..255 of any size to normalised ones of the network's resolution."""
     x = FitResolution(resolution, crop, name="fit_resolution")(images)
     return layers.Rescaling(
-        [1 / (255 * s) for s in STD], [-m / s for m, s in zip(MEAN, STD)], name="rescale"
+        [1 / (255 * s) for s in STD],
+        [-m / s for m, s in zip(MEAN, STD)],
+        name="rescale",
     )(x)
 
 

@@ -41,6 +41,10 @@ class EarlyExitClassifier(keras.Model):
         frontier: Pareto-optimal threshold settings measured on validation images, as a
             tuple of `zoo.exits.OperatingPoint` in "standard" MACs, cheapest first;
             empty until measured. `set_budget` chooses among them.
+        class_names: Names of the classes, or None.
+        macs: The `zoo.Cost` of the network in "standard" MACs.
+        exit_features: Symbolic feature map at each exit but the last.
+        exit_logits: Symbolic logits of each exit.
 
     Example:
         >>> import zoo
@@ -94,8 +98,9 @@ class EarlyExitClassifier(keras.Model):
         self.crop = crop
         self.macs: Cost = cost
         self.frontier: tuple[exits.OperatingPoint, ...] = ()
-        self._exit_logits = tuple(logits)
-        self._exit_features = tuple(features)
+        self.class_names: tuple[str, ...] | None = None
+        self.exit_logits = tuple(logits)
+        self.exit_features = tuple(features)
         # Held in an object that Keras does not look into: neither metrics nor segments
         # belong to the weights.
         self._untracked = _Untracked(len(logits))
@@ -112,7 +117,7 @@ class EarlyExitClassifier(keras.Model):
     @property
     def num_exits(self) -> int:
         """Number of exits, the final classifier counted."""
-        return len(self._exit_logits)
+        return len(self.exit_logits)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -152,8 +157,8 @@ class EarlyExitClassifier(keras.Model):
         if off not in cache:
             cache[off] = Segments(
                 self.inputs[0],
-                self._exit_features,
-                self._exit_logits,
+                self.exit_features,
+                self.exit_logits,
                 self.thresholds,
                 self.exit_rule,
             )
@@ -209,22 +214,31 @@ class EarlyExitClassifier(keras.Model):
         Without one it is the cross-entropy. A loss of your own must take logits of
         shape `(batch, classes)`.
         """
-        if isinstance(self.loss, (str, list, dict)):
+        losses = self.exit_losses(y, y_pred, sample_weight)
+        return self.total_loss(losses) + sum(self.losses)
+
+    def exit_losses(self, y: Any, y_pred: Any, sample_weight: Any = None) -> list:
+        """The loss of each exit, a list of scalars.
+
+        Raises:
+            ValueError: The loss given to `compile` does not take logits.
+        """
+        loss = getattr(self, "loss", None) or _CROSS_ENTROPY
+        if not isinstance(loss, keras.losses.Loss):
             raise ValueError(
-                f"loss is {self.loss!r}; the outputs are logits, so leave the loss out "
+                f"loss is {loss!r}; the outputs are logits, so leave the loss out "
                 "or pass an object, such as "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
             )
-        loss = self.loss or _CROSS_ENTROPY
+        return [
+            loss(y, y_pred[:, k], sample_weight=sample_weight)
+            for k in range(self.num_exits)
+        ]
+
+    def total_loss(self, losses: Sequence[Any]) -> Any:
+        """Sum of the exits' losses by `exit_weights`."""
         weights = self.exit_weights or (1.0,) * self.num_exits
-        total = sum(self.losses)
-        for k, weight in enumerate(weights):
-            if isinstance(loss, keras.losses.Loss):
-                value = loss(y, y_pred[:, k], sample_weight)
-            else:
-                value = ops.mean(loss(y, y_pred[:, k]) * (sample_weight or 1))
-            total += weight * value
-        return total
+        return sum(weight * loss for weight, loss in zip(weights, losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics; those given to `compile` see the exit rule's logits."""

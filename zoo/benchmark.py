@@ -1,0 +1,146 @@
+"""Does skipping pay? Images a second with and without, against what MACs promise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from zoo.inference import compiled
+from zoo.model import EarlyExitClassifier
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured at one batch size.
+
+    Attributes:
+        batch_size: Images computed at once.
+        images: Images in each round.
+        full_images_per_second: Of the full network: the backbone and every branch.
+        early_images_per_second: Of `predict_early`.
+        speedup: The second over the first; the median of the rounds' ratios.
+        macs_ratio: MACs of the full network over average MACs with skipping: the
+            speed-up if time went with MACs.
+        segments_speedup: The speed-up that the segments' own times allow: the sum of
+            each segment's time on full batches x the share of images that reach it.
+    """
+
+    batch_size: int
+    images: int
+    full_images_per_second: float
+    early_images_per_second: float
+    speedup: float
+    macs_ratio: float
+    segments_speedup: float
+
+
+def benchmark(
+    model: EarlyExitClassifier,
+    images: np.ndarray,
+    batch_size: int,
+    rounds: int = ROUNDS,
+) -> Speed:
+    """Time `predict_early` against the full network.
+
+    The two, and the segments alone, take turns, so that a machine whose speed drifts
+    treats them alike.
+
+    Args:
+        model: The network, with the thresholds to use.
+        images: Real images: how many leave early depends on them.
+        batch_size: Images computed at once.
+        rounds: How often to repeat; medians are reported.
+
+    Raises:
+        ValueError: There are fewer images than one batch.
+    """
+    if len(images) < batch_size:
+        raise ValueError(
+            f"{len(images)} images do not fill a batch of {batch_size}; pass more."
+        )
+    # Whole batches only, so that nothing is compiled anew.
+    images = images[: len(images) // batch_size * batch_size]
+    network, segments = compiled(model), model.segments()
+    reaching, inputs = _reaching(model, images, batch_size)
+
+    def full() -> None:
+        for start in range(0, len(images), batch_size):
+            batch = ops.convert_to_tensor(images[start : start + batch_size], "float32")
+            ops.convert_to_numpy(network(batch))
+
+    def early() -> None:
+        model.predict_early(images, batch_size=batch_size)
+
+    def segment(level: int) -> Callable[[], None]:
+        return lambda: [
+            ops.convert_to_numpy(part)
+            for part in segments.functions[level](inputs[level])
+        ]
+
+    full(), early()
+    times: dict[str, list[float]] = {"full": [], "early": [], "segments": []}
+    calls = max(1, len(images) // batch_size)
+    for _ in range(rounds):
+        times["full"].append(_seconds(full) / len(images))
+        times["early"].append(_seconds(early) / len(images))
+        times["segments"].append(
+            sum(
+                share * _seconds(segment(level), min(calls, 20)) / batch_size
+                for level, share in enumerate(reaching)
+            )
+        )
+    full_time, early_time = map(statistics.median, (times["full"], times["early"]))
+    cost = model.macs
+    average = float(
+        np.mean(
+            np.array(cost.per_exit_with([t < 1 for t in model.thresholds]))[
+                model.predict_early(images, batch_size=batch_size).exits
+            ]
+        )
+    )
+    return Speed(
+        batch_size=batch_size,
+        images=len(images),
+        full_images_per_second=1 / full_time,
+        early_images_per_second=1 / early_time,
+        speedup=_ratio(times["full"], times["early"]),
+        macs_ratio=cost.per_exit[-1] / average,
+        segments_speedup=_ratio(times["full"], times["segments"]),
+    )
+
+
+def _reaching(
+    model: EarlyExitClassifier, images: np.ndarray, batch_size: int
+) -> tuple[list[float], list[Any]]:
+    """Share of the images that reach each segment, and a full batch for each."""
+    segments = model.segments()
+    taken = model.predict_early(images, batch_size=max(batch_size, 256)).exits
+    reaching = [
+        1.0 if level == 0 else float(np.mean(taken > segments.exits[level - 1]))
+        for level in range(len(segments.exits))
+    ]
+    inputs = [ops.convert_to_tensor(images[:batch_size], "float32")]
+    for function in segments.functions[:-1]:
+        inputs.append(function(inputs[-1])[-1])
+    for function, batch in zip(segments.functions, inputs):
+        function(batch)
+    return reaching, inputs
+
+
+def _seconds(function: Callable[[], Any], repeat: int = 1) -> float:
+    started = time.perf_counter()
+    for _ in range(repeat):
+        function()
+    return (time.perf_counter() - started) / repeat
+
+
+def _ratio(numerators: list[float], denominators: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(numerators, denominators))

@@ -1,0 +1,36 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Write to a temporary file in the same folder, then rename it to `path`.
+
+    Whatever interrupts the writing (a kill, a full disk), `path` keeps its old content.
+
+    Example:
+        >>> with replacing("model.weights.h5") as temporary:
+        ...     model.save_weights(temporary)
+
+    Raises:
+        OSError: The folder is missing or read-only, or the disk is full.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

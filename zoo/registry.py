@@ -1,0 +1,333 @@
+"""Pretrained models: folders of `config.json`, `model.weights.h5` and `card.md`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from zoo import exits
+from zoo.cards import render
+from zoo.cost import CONVENTIONS, macs
+from zoo.data import Dataset
+from zoo.exits import OperatingPoint
+from zoo.files import replacing
+from zoo.model import EarlyExitClassifier
+
+PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
+CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
+FORMAT = 1
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the pretrained models that match a shell pattern.
+
+    Example:
+        >>> zoo.list_models("*cifar10*")
+    """
+    found = (path.parent.name for path in PRETRAINED.glob(f"*/{CONFIG}"))
+    return sorted(fnmatch.filter(found, pattern))
+
+
+def config(name: str | os.PathLike) -> dict[str, Any]:
+    """Everything recorded about a model: what `config.json` in its folder holds.
+
+    Args:
+        name: A pretrained model's name, or a folder that `save` wrote.
+
+    Raises:
+        ValueError: There is no such model, or its file cannot be read.
+    """
+    return _read_config(_folder(name))
+
+
+def card(name: str | os.PathLike) -> str:
+    """The model card, Markdown text; arguments and errors as for `config`."""
+    return render(config(name))
+
+
+def load(
+    name: str | os.PathLike, num_classes: int | None = None, weights: bool = True
+) -> EarlyExitClassifier:
+    """Load a model.
+
+    Args:
+        name: A pretrained model's name, or a folder that `save` wrote.
+        num_classes: Replace every classifier by a new one, of that many classes and
+            with random weights, for fine-tuning; all other weights are kept. Given the
+            model's own number, the classifiers are replaced all the same.
+        weights: False leaves all weights random.
+
+    Returns:
+        The model, with its thresholds set; `frontier` and `class_names` are filled
+        unless the classifiers were replaced.
+
+    Raises:
+        ValueError: There is no such model (the message names near matches), or its
+            files are damaged.
+        FileNotFoundError: The weights are missing.
+    """
+    folder = _folder(name)
+    record = _read_config(folder)
+    model = EarlyExitClassifier(**record["model"])
+    if weights:
+        model.load_weights(_checked_weights(folder, record))
+    if num_classes is not None:
+        return _with_new_classifiers(model, num_classes)
+    model.frontier = tuple(
+        OperatingPoint(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in point.items()}
+        )
+        for point in record.get("frontier", ())
+    )
+    model.class_names = tuple(record["class_names"]) if record["class_names"] else None
+    return model
+
+
+def save(
+    model: EarlyExitClassifier,
+    folder: str | os.PathLike,
+    dataset: Dataset | None = None,
+    training: dict[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write a model to a folder that `load` reads, with its card.
+
+    Weights are stored in half precision where they are kernels (vectors, such as those
+    of batch normalisation, stay in single precision). What is measured is measured on
+    the weights as stored. Files are written aside and renamed at the end.
+
+    Args:
+        model: The model; its name becomes the folder's.
+        folder: Where to; made if it does not exist.
+        dataset: Measures the model on its test part, and the threshold frontier on its
+            validation part; without one the card has no figures.
+        training: How the model was trained, for the card; see `provenance`.
+        notes: Sentences for the card.
+
+    Returns:
+        The record written to `config.json`.
+
+    Raises:
+        OSError: The folder cannot be written; nothing that was there is lost.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Made absolute, so that `--out .` has a name, too.
+    name = folder.resolve().name
+    with (
+        replacing(folder / WEIGHTS) as weights_file,
+        replacing(folder / CARD) as card_file,
+        replacing(folder / CONFIG) as config_file,
+    ):
+        _write_weights(model, weights_file)
+        stored = EarlyExitClassifier(**_model_config(model, name))
+        stored.load_weights(weights_file)
+        record = {
+            "format": FORMAT,
+            "name": name,
+            "model": _model_config(model, name),
+            "class_names": _class_names(model, dataset),
+            "weights": {
+                "sha256": _sha256(weights_file),
+                "bytes": weights_file.stat().st_size,
+                "parameters": model.macs.parameters,
+            },
+            "training": training,
+            "notes": list(notes),
+            **(measure(stored, dataset) if dataset is not None else {}),
+        }
+        config_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        card_file.write_text(render(record), encoding="utf-8")
+    return record
+
+
+def measure(model: EarlyExitClassifier, dataset: Dataset) -> dict[str, Any]:
+    """Measure a model for its record.
+
+    Returns:
+        `data` (name, fingerprint, sizes), `results` (accuracy, share and MACs of each
+        exit on the test part, average MACs in every convention) and `frontier` (on the
+        validation part, in standard MACs).
+    """
+    parts = {"validation": dataset.validation, "test": dataset.test}
+    logits = {
+        part: model.predict(split.images, batch_size=256, verbose=0)
+        for part, split in parts.items()
+    }
+    frontier = exits.frontier(
+        logits["validation"],
+        dataset.validation.labels,
+        model.macs,
+        rule=model.exit_rule,
+    )
+    return {
+        "data": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            **{
+                part: len(getattr(dataset, part).labels)
+                for part in ("train", "validation", "test")
+            },
+        },
+        "results": {
+            part: report(model, logits[part], split.labels)
+            for part, split in parts.items()
+        },
+        "frontier": [
+            {k: v for k, v in asdict(point).items() if k != "score"}
+            for point in frontier
+        ],
+    }
+
+
+def report(model: EarlyExitClassifier, logits: Any, labels: Any) -> dict[str, Any]:
+    """Evaluate logits at the model's thresholds, MACs in every convention.
+
+    Returns:
+        The fields of `zoo.exits.Evaluation`, with `average_macs` and `macs` as
+        dictionaries by convention.
+    """
+    by_convention = {}
+    for convention in CONVENTIONS:
+        cost = macs(model.architecture, model.num_classes, convention)
+        by_convention[convention] = asdict(
+            exits.evaluate(logits, labels, cost, model.thresholds, model.exit_rule)
+        )
+    result = {k: v for k, v in by_convention["standard"].items() if k != "score"}
+    for key in ("average_macs", "macs"):
+        result[key] = {c: evaluation[key] for c, evaluation in by_convention.items()}
+    return result
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """Facts about a training, with the versions and the hardware it ran on."""
+    return {
+        **facts,
+        "backend": keras.backend.backend(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.version(),
+            keras.backend.backend(): _backend_version(),
+            "numpy": np.__version__,
+        },
+        "hardware": f"{_devices()}, {os.cpu_count()} {platform.machine()} CPU cores",
+    }
+
+
+def _backend_version() -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version(keras.backend.backend())
+
+
+def _devices() -> str:
+    kinds = keras.distribution.list_devices() or ["cpu:0"]
+    return ", ".join(sorted({device.split(":")[0] for device in kinds}))
+
+
+def _folder(name: str | os.PathLike) -> pathlib.Path:
+    for folder in (PRETRAINED / str(name), pathlib.Path(name)):
+        if (folder / CONFIG).is_file():
+            return folder
+    known = list_models()
+    near = difflib.get_close_matches(str(name), known, 3, 0.4)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(
+        f"There is no pretrained model {str(name)!r}, and no folder of that name with "
+        f"a {CONFIG}.{hint} Known are {', '.join(known) or 'none'}."
+    )
+
+
+def _read_config(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise ValueError(
+                f"{path} has format {record['format']}; this version reads {FORMAT}."
+            )
+        record["model"], record["weights"]["sha256"], record["class_names"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged: {error!r}. Save the model anew."
+        ) from error
+    return record
+
+
+def _checked_weights(folder: pathlib.Path, record: dict[str, Any]) -> pathlib.Path:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. Install the package anew, or pass weights=False for "
+            "random weights."
+        )
+    if _sha256(path) != record["weights"]["sha256"]:
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 is not the one in {CONFIG}. Install the "
+            "package anew, or save the model anew."
+        )
+    return path
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _model_config(model: EarlyExitClassifier, name: str) -> dict[str, Any]:
+    return model.get_config() | {"name": name}
+
+
+def _class_names(
+    model: EarlyExitClassifier, dataset: Dataset | None
+) -> list[str] | None:
+    names = dataset.class_names if dataset is not None else model.class_names
+    return list(names) if names else None
+
+
+def _write_weights(model: EarlyExitClassifier, path: pathlib.Path) -> None:
+    """Keras's weights file with kernels in half precision and without an optimizer."""
+    full = path.with_name(f"{path.name.removesuffix('.weights.h5')}.full.weights.h5")
+    try:
+        model.save_weights(full)
+        with h5py.File(full, "r") as source, h5py.File(path, "w") as target:
+
+            def copy(name: str, item: Any) -> None:
+                if name.split("/")[0] == "optimizer":
+                    return
+                if isinstance(item, h5py.Dataset):
+                    kernel = item.ndim > 1 and item.dtype == np.float32
+                    target.create_dataset(
+                        name, data=item[()], dtype=np.float16 if kernel else item.dtype
+                    )
+                else:
+                    target.require_group(name)
+                target[name].attrs.update(item.attrs)
+
+            source.visititems(copy)
+            target.attrs.update(source.attrs)
+    finally:
+        full.unlink(missing_ok=True)
+
+
+def _with_new_classifiers(
+    model: EarlyExitClassifier, num_classes: int
+) -> EarlyExitClassifier:
+    """A copy with new classifiers; it shares no weights with the model."""
+    new = EarlyExitClassifier(**model.get_config() | {"num_classes": num_classes})
+    for layer in model.layers:
+        if layer.weights and not layer.name.endswith("_classifier"):
+            new.get_layer(layer.name).set_weights(layer.get_weights())
+    return new

@@ -1,0 +1,428 @@
+"""Training: recipes, one compiled step with augmentation in it, resume after a kill."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import pathlib
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo import augmentation
+from zoo.data import Dataset, Split
+from zoo.files import replacing, write_text
+from zoo.model import EarlyExitClassifier
+
+AUGMENTATIONS = ("none", "shift", "resized_crop")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: SGD with Nesterov momentum and a cosine schedule per step.
+
+    Args:
+        name: What the records call it.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: Its peak.
+        warmup_epochs: Epochs of linear increase before the cosine; may be a fraction.
+        momentum: Of SGD.
+        weight_decay: Coefficient of the L2 penalty on all weights.
+        clip_norm: Largest global norm of a gradient; None: no clipping.
+        augmentation: "none", "shift" (pad-and-crop by 4 pixels) or "resized_crop".
+            Mirroring is added for data sets whose classes survive it.
+        erase: Share of the images from which a random rectangle is erased.
+        crop: Central share of an image that is looked at outside training.
+        distillation: Share of each exit's loss that is its distance to a teacher's
+            answer: a teacher model's, else for the branches the final exit's own.
+        temperature: Of the softmax in the distillation.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float = 0
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    augmentation: str = "shift"
+    erase: float = 0.0
+    crop: float = 1.0
+    distillation: float = 0.0
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        limits = {
+            "epochs": (1, None),
+            "batch_size": (1, None),
+            "learning_rate": (0, None),
+            "warmup_epochs": (0, self.epochs),
+            "momentum": (0, 1),
+            "weight_decay": (0, None),
+            "erase": (0, 1),
+            "crop": (0, 1),
+            "distillation": (0, 1),
+            "temperature": (0, None),
+        }
+        for field, (low, high) in limits.items():
+            value = getattr(self, field)
+            if value < low or (high is not None and value > high):
+                upper = "" if high is None else f", at most {high}"
+                raise ValueError(
+                    f"Recipe.{field} is {value!r}; expected is at least {low}{upper}."
+                )
+        if self.augmentation not in AUGMENTATIONS:
+            raise ValueError(
+                f"Recipe.augmentation is {self.augmentation!r}; allowed are "
+                f"{', '.join(AUGMENTATIONS)}."
+            )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        # AEBNAS's training of a candidate (arXiv 2512.10671), from random weights.
+        Recipe(
+            "paper",
+            epochs=5,
+            batch_size=256,
+            learning_rate=0.01,
+            weight_decay=4e-5,
+            clip_norm=1.0,
+            augmentation="resized_crop",
+            crop=0.875,
+        ),
+        Recipe(
+            "long",
+            epochs=60,
+            batch_size=128,
+            learning_rate=0.06,
+            warmup_epochs=2,
+            weight_decay=5e-4,
+            distillation=0.3,
+        ),
+    )
+}
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """One of `RECIPES`, with some of its fields changed.
+
+    Raises:
+        ValueError: There is no such recipe, or a value is out of range.
+    """
+    if name not in RECIPES:
+        raise ValueError(
+            f"There is no recipe {name!r}; known are {', '.join(RECIPES)}."
+        )
+    return replace(RECIPES[name], **changes)
+
+
+def augment(recipe: Recipe, flip: bool, seed: int) -> keras.layers.Layer:
+    """The recipe's augmentation as a Keras layer on images in 0..255.
+
+    Args:
+        recipe: The recipe.
+        flip: Whether to mirror half of the images.
+        seed: Seed of the random numbers.
+    """
+    parts: list[keras.layers.Layer] = []
+    if recipe.augmentation == "shift":
+        parts.append(augmentation.RandomShift(4, seed=seed))
+    elif recipe.augmentation == "resized_crop":
+        parts.append(augmentation.RandomResizedCrop(seed=seed))
+    if flip and recipe.augmentation != "none":
+        parts.append(keras.layers.RandomFlip("horizontal", seed=seed + 1))
+    if recipe.erase:
+        parts.append(
+            keras.layers.RandomErasing(
+                recipe.erase, value_range=(0, 255), seed=seed + 2
+            )
+        )
+    return keras.Sequential(parts or [keras.layers.Identity()], name="augmentation")
+
+
+def train(
+    model: EarlyExitClassifier,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: str | os.PathLike | None = None,
+    seed: int = 1,
+    teacher: keras.Model | None = None,
+    verbose: str | int = "auto",
+) -> dict[str, Any]:
+    """Train a model in place.
+
+    With a folder, every epoch ends in a checkpoint, replaced atomically; the same call
+    after an interruption continues with the next epoch and takes the same course as
+    an uninterrupted run. The folder also gets `log.csv` and, where TensorFlow and
+    TensorBoard are installed, `tensorboard/`.
+
+    Args:
+        model: What to train.
+        dataset: Trained on its `train` part, watched on `validation`.
+        recipe: How.
+        folder: Where checkpoint and logs go; None: nowhere.
+        seed: Seed of the order of the images and of the augmentation. The initial
+            weights are the model's.
+        teacher: Another classifier of the same classes to learn from, where the recipe
+            distils; if it gives several exits' logits, its last exit teaches.
+        verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line an epoch, 0
+            nothing.
+
+    Returns:
+        `epochs`, `seconds` (of all sittings), `images_per_second` and `final`: the last
+        epoch's logs.
+
+    Raises:
+        ValueError: The folder holds another training, classes do not fit, or there are
+            no images.
+        FloatingPointError: The loss became NaN or infinite.
+    """
+    if dataset.num_classes != model.num_classes:
+        raise ValueError(
+            f"The model has {model.num_classes} classes, {dataset.name} has "
+            f"{dataset.num_classes}."
+        )
+    batch_size = min(recipe.batch_size, len(dataset.train.labels))
+    batches = _Batches(dataset.train, batch_size, seed)
+    trainer = _Trainer(model, augment(recipe, dataset.flip, seed), recipe, teacher)
+    trainer.compile(_optimizer(recipe, len(batches)))
+    trainer.build((None, *dataset.train.images.shape[1:]))
+    trainer.optimizer.build(trainer.trainable_variables)
+
+    callbacks: list[keras.callbacks.Callback] = [_Epoch()]
+    log: list[dict[str, Any]] = []
+    if folder is not None:
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "model": model.get_config() | {"name": None, "thresholds": None},
+            "data": dataset.fingerprint,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "teacher": teacher.name if teacher is not None else None,
+        }
+        _check_same_training(folder, settings)
+        checkpoint = folder / "checkpoint.weights.h5"
+        if checkpoint.exists():
+            trainer.load_weights(checkpoint)
+            steps = int(ops.convert_to_numpy(trainer.optimizer.iterations))
+            batches.start_at(steps // len(batches))
+        log = _trimmed_log(folder / "log.csv", batches.epoch)
+        callbacks += [
+            keras.callbacks.CSVLogger(folder / "log.csv", append=True),
+            *_tensorboard(folder),
+            _Checkpoint(checkpoint),
+        ]
+    history = trainer.fit(
+        batches,
+        validation_data=tuple(dataset.validation),
+        validation_batch_size=min(500, len(dataset.validation.labels)),
+        initial_epoch=batches.epoch,
+        epochs=recipe.epochs,
+        callbacks=callbacks,
+        shuffle=False,  # Keras would shuffle the order of the batches anew
+        verbose=verbose,
+    ).history
+    log += [dict(zip(history, row)) for row in zip(*history.values())]
+    seconds = sum(float(row["seconds"]) for row in log)
+    return {
+        "epochs": len(log),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(len(log) * len(batches) * batch_size / seconds),
+        "final": {key: float(value) for key, value in log[-1].items()},
+    }
+
+
+def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    steps = recipe.epochs * steps_per_epoch
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    peak = recipe.learning_rate
+    schedule = keras.optimizers.schedules.CosineDecay(
+        peak / warmup if warmup else peak,
+        max(steps - warmup, 1),
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.SGD(
+        schedule,
+        momentum=recipe.momentum,
+        nesterov=True,
+        global_clipnorm=recipe.clip_norm,
+        # Keras decays weights beside the momentum. A penalty's gradient runs through
+        # it, which makes it 1 / (1 - momentum) times as strong.
+        weight_decay=recipe.weight_decay / (1 - recipe.momentum) or None,
+    )
+
+
+class _Trainer(keras.Model):
+    """A network behind its augmentation and beside its teacher.
+
+    Everything is in one compiled step, on the device, and none of it stays in the
+    trained network.
+    """
+
+    def __init__(self, model, augmentation, recipe, teacher):
+        super().__init__(name="trainer")
+        self.model = model
+        self.augmentation = augmentation
+        self.recipe = recipe
+        self.teacher = teacher if recipe.distillation else None
+        if self.teacher is not None:
+            self.teacher.trainable = False
+
+    def build(self, input_shape):
+        self.augmentation.build(input_shape)
+        self.built = True
+
+    def call(self, images, training=False):
+        if not training:
+            return self.model(images, training=False)
+        images = self.augmentation(images, training=True)
+        logits = self.model(images, training=True)
+        if self.teacher is None:
+            return logits
+        taught = self.teacher(images, training=False)
+        taught = taught[:, -1:] if len(taught.shape) == 3 else taught[:, None]
+        return ops.concatenate([logits, taught], axis=1)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        own = self.model.num_exits
+        losses = self.model.exit_losses(y, y_pred[:, :own], sample_weight)
+        share = self.recipe.distillation if training else 0.0
+        if share:
+            # The last of y_pred teaches: the teacher, else the final exit.
+            taught = ops.stop_gradient(y_pred[:, -1])
+            for k in range(y_pred.shape[1] - 1):
+                soft = _divergence(taught, y_pred[:, k], self.recipe.temperature)
+                losses[k] = (1 - share) * losses[k] + share * soft
+        return self.model.total_loss(losses)
+
+    @property
+    def metrics(self):
+        return [self._loss_tracker, *self.model.metrics]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        logits = y_pred[:, : self.model.num_exits]
+        self.model.compute_metrics(x, y, logits, sample_weight)
+        return self.get_metrics_result()
+
+
+def _divergence(taught: Any, logits: Any, temperature: float) -> Any:
+    """Kullback-Leibler divergence of softened answers, times the squared temperature.
+
+    Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015.
+    """
+    target = ops.log_softmax(taught / temperature)
+    answer = ops.log_softmax(logits / temperature)
+    divergence = ops.sum(ops.exp(target) * (target - answer), axis=-1)
+    return temperature**2 * ops.mean(divergence)
+
+
+class _Batches(keras.utils.PyDataset):
+    """Full batches in an order that depends on seed and epoch alone."""
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        self.epoch = epoch
+        rng = np.random.default_rng([self.seed, epoch])
+        self.order = rng.permutation(len(self.split.labels))
+
+    def __len__(self) -> int:
+        return len(self.order) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.split.images[rows].astype(np.float32), self.split.labels[rows]
+
+    def on_epoch_end(self) -> None:
+        self.start_at(self.epoch + 1)
+
+
+class _Epoch(keras.callbacks.Callback):
+    """Makes an epoch repeatable, times it and stops at a broken loss."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        # The augmentation's only variables are (seed, counter) pairs. A counter that
+        # depends on the epoch lets a resumed training draw what it would have drawn.
+        for state in self.model.augmentation.variables:
+            seed = ops.convert_to_numpy(state)[0]
+            state.assign(np.array([seed, epoch << 20], state.dtype))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The loss is {logs['loss']} in epoch {epoch + 1}: the training "
+                "diverged. A lower learning rate or clip_norm may help."
+            )
+        logs["seconds"] = round(time.perf_counter() - self.started, 2)
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    """Saves weights, optimizer and random state after each epoch, whole or not."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        with replacing(self.path) as temporary:
+            self.model.save_weights(temporary)
+
+
+def _tensorboard(folder: pathlib.Path) -> list[keras.callbacks.Callback]:
+    """TensorBoard's callback where what it needs is installed."""
+    if not all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
+
+
+def _check_same_training(folder: pathlib.Path, settings: dict[str, Any]) -> None:
+    """Note the settings in the folder, or raise if it holds a training with others."""
+    path = folder / "training.json"
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in settings if settings[key] != before.get(key))
+        if changed:
+            raise ValueError(
+                f"{folder} holds a training with another {', '.join(changed)}. Use "
+                "the same settings to continue it, or another folder."
+            )
+    write_text(path, json.dumps(settings, indent=1))
+
+
+def _trimmed_log(path: pathlib.Path, epochs: int) -> list[dict[str, Any]]:
+    """The first rows of the log; later ones belong to an epoch that was interrupted."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
+    with replacing(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            if rows:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
+    return rows
