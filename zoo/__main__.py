@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"zoo {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"zoo {options.command}: interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -178,7 +181,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--batch-sizes", type=int, nargs="+", default=[1, 256], metavar="N"
     )
-    sub.add_argument("--images", type=int, default=10240, help="at most so many")
+    sub.add_argument(
+        "--images",
+        type=int,
+        default=10240,
+        help="at most so many; a smaller set is repeated (default: 10240)",
+    )
     as_json(sub)
     return parser
 
@@ -404,18 +412,17 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
+    import numpy as np
+
     from zoo.benchmark import benchmark
 
     model, dataset = _model_and_data(options)
     images = dataset.test.images
-    speeds = [
-        benchmark(
-            model,
-            images[: min(options.images, 500 if size == 1 else None or options.images)],
-            size,
-        )
-        for size in options.batch_sizes
-    ]
+    speeds = []
+    for size in options.batch_sizes:
+        count = min(options.images, 512 * size)  # 512 batches are enough
+        repeated = images[np.arange(max(count, size)) % len(images)]
+        speeds.append(benchmark(model, repeated, size))
     if options.json:
         return _print_json([dataclasses.asdict(speed) for speed in speeds])
     print(

@@ -69,7 +69,13 @@ def benchmark(
     # Whole batches only, so that nothing is compiled anew.
     images = images[: len(images) // batch_size * batch_size]
     network, segments = compiled(model), model.segments()
-    reaching, inputs = _reaching(model, images, batch_size)
+    taken = model.predict_early(images, batch_size=batch_size).exits
+    spent = model.macs.per_exit_with([threshold < 1 for threshold in model.thresholds])
+    # Each segment's full batch of input, and the share of the images that reach it.
+    inputs = [ops.convert_to_tensor(images[:batch_size], "float32")]
+    for function in segments.functions[:-1]:
+        inputs.append(function(inputs[-1])[-1])
+    reaching = [1.0, *(float(np.mean(taken > k)) for k in segments.exits[:-1])]
 
     def full() -> None:
         for start in range(0, len(images), batch_size):
@@ -85,54 +91,29 @@ def benchmark(
             for part in segments.functions[level](inputs[level])
         ]
 
-    full(), early()
+    alone = [segment(level) for level in range(len(reaching))]
+    for warm_up in (full, early, *alone):
+        warm_up()
+    repeat = min(len(images) // batch_size, 20)
     times: dict[str, list[float]] = {"full": [], "early": [], "segments": []}
-    calls = max(1, len(images) // batch_size)
     for _ in range(rounds):
         times["full"].append(_seconds(full) / len(images))
         times["early"].append(_seconds(early) / len(images))
         times["segments"].append(
             sum(
-                share * _seconds(segment(level), min(calls, 20)) / batch_size
-                for level, share in enumerate(reaching)
+                share * _seconds(run, repeat) / batch_size
+                for run, share in zip(alone, reaching)
             )
         )
-    full_time, early_time = map(statistics.median, (times["full"], times["early"]))
-    cost = model.macs
-    average = float(
-        np.mean(
-            np.array(cost.per_exit_with([t < 1 for t in model.thresholds]))[
-                model.predict_early(images, batch_size=batch_size).exits
-            ]
-        )
-    )
     return Speed(
         batch_size=batch_size,
         images=len(images),
-        full_images_per_second=1 / full_time,
-        early_images_per_second=1 / early_time,
+        full_images_per_second=1 / statistics.median(times["full"]),
+        early_images_per_second=1 / statistics.median(times["early"]),
         speedup=_ratio(times["full"], times["early"]),
-        macs_ratio=cost.per_exit[-1] / average,
+        macs_ratio=float(model.macs.per_exit[-1] / np.array(spent)[taken].mean()),
         segments_speedup=_ratio(times["full"], times["segments"]),
     )
-
-
-def _reaching(
-    model: EarlyExitClassifier, images: np.ndarray, batch_size: int
-) -> tuple[list[float], list[Any]]:
-    """Share of the images that reach each segment, and a full batch for each."""
-    segments = model.segments()
-    taken = model.predict_early(images, batch_size=max(batch_size, 256)).exits
-    reaching = [
-        1.0 if level == 0 else float(np.mean(taken > segments.exits[level - 1]))
-        for level in range(len(segments.exits))
-    ]
-    inputs = [ops.convert_to_tensor(images[:batch_size], "float32")]
-    for function in segments.functions[:-1]:
-        inputs.append(function(inputs[-1])[-1])
-    for function, batch in zip(segments.functions, inputs):
-        function(batch)
-    return reaching, inputs
 
 
 def _seconds(function: Callable[[], Any], repeat: int = 1) -> float:

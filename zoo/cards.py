@@ -124,7 +124,8 @@ def render(record: dict[str, Any]) -> str:
             f"{data['train']:,} images for training, {data['validation']:,} for "
             f"choosing thresholds, {data['test']:,} for the results above.",
         ]
-    parts += [f"- {note}" for note in record["notes"]]
+    if record["notes"]:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in record["notes"])]
     if record["training"]:
         parts += ["## Training", _facts(record["training"])]
     if record.get("frontier"):

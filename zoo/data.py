@@ -75,15 +75,28 @@ class _Source(NamedTuple):
     flip: bool
 
 
-CIFAR10_CLASSES = (
-    *("airplane", "automobile", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
+CIFAR10_CLASSES = tuple(
+    "airplane automobile bird cat deer dog frog horse ship truck".split()
+)
+CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
+    bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock
+    cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+    forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
+    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
+    orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+    possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank
+    telephone television tiger tractor train trout tulip turtle wardrobe whale
+    willow_tree wolf woman worm
+    """.split()
 )
 
 _DIGITS = tuple(map(str, range(10)))
 _SOURCES = {
     "cifar10": _Source(5000, CIFAR10_CLASSES, True),
-    "cifar100": _Source(5000, tuple(f"class {i}" for i in range(100)), True),
+    "cifar100": _Source(5000, CIFAR100_CLASSES, True),
     "digits": _Source(180, _DIGITS, False),
     "svhn_cropped": _Source(7325, _DIGITS, False),
 }

@@ -38,11 +38,18 @@ def compiled(model: keras.Model) -> Callable[[Any], Any]:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        shape = model.inputs[0].shape
-        return tf.function(
-            lambda x: model(x, training=False),
-            input_signature=[tf.TensorSpec(shape, model.inputs[0].dtype)],
-        )
+        functions = {}  # one for each image size, for any batch size
+
+        def run(x):
+            shape = (None, *x.shape[1:])
+            if shape not in functions:
+                functions[shape] = tf.function(
+                    lambda x: model(x, training=False),
+                    input_signature=[tf.TensorSpec(shape, x.dtype)],
+                )
+            return functions[shape](x)
+
+        return run
     if backend == "jax":
         import jax
 

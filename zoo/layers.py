@@ -82,9 +82,11 @@ class BicubicResize(layers.Layer):
         """Resize."""
         rows = ops.convert_to_tensor(self._rows, inputs.dtype)
         columns = ops.convert_to_tensor(self._columns, inputs.dtype)
-        return ops.einsum(
-            "tw,bswc->bstc", columns, ops.einsum("sh,bhwc->bswc", rows, inputs)
-        )
+        _, height, width, channels = inputs.shape
+        # As matrix products of reshaped maps: several times as fast as einsum on a CPU.
+        x = ops.matmul(rows, ops.reshape(inputs, (-1, height, width * channels)))
+        x = ops.matmul(columns, ops.reshape(x, (-1, width, channels)))
+        return ops.reshape(x, (-1, self.size, self.size, channels))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`(batch, size, size, channels)`."""
@@ -123,12 +125,14 @@ class FitResolution(layers.Layer):
         side = self.resolution
         if not training:
             side = math.ceil(self.resolution / self.crop)
-        if tuple(images.shape[1:3]) != (side, side):
+        given = tuple(images.shape[1:3])
+        if given != (side, side):
+            enlarged = None not in given and max(given) <= side
             images = ops.image.resize(
                 images,
                 (side, side),
                 interpolation="bilinear",
-                antialias=True,
+                antialias=not enlarged,  # changes nothing then, but costs time
                 data_format="channels_last",
             )
         low = (side - self.resolution) // 2

@@ -264,15 +264,15 @@ class EarlyExitClassifier(keras.Model):
         super().compute_metrics(x, y, chosen, sample_weight)
         return self.get_metrics_result()
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
         """Keras's `fit`; labels in an array are checked first."""
         self._check_labels(y)
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """Keras's `evaluate`; labels in an array are checked first."""
         self._check_labels(y)
-        return super().evaluate(x, y, **kwargs)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def _check_labels(self, labels: Any) -> None:
         if isinstance(labels, np.ndarray):

@@ -535,8 +535,14 @@ def test_a_missing_key_of_a_candidate_is_named(key):
         ({"e_ks": []}, "e_ks has 0 entries; expected are 4"),
         ({"e_ks": [[[9, 3, 1, 0], [0, 3, 1, 0]]] * 4}, "size is 9; allowed are 8, 10"),
         ({"e_ks": [[[8, 7, 1, 0], [0, 3, 1, 0]]] * 4}, "kernel is 7; allowed are 3, 5"),
-        ({"e_ks": [[[8, 3, 3, 0], [0, 3, 1, 0]]] * 4}, "expansion is 3; allowed are 1, 2"),
-        ({"e_ks": [[[8, 3, 1, 2], [0, 3, 1, 0]]] * 4}, "pool is 2; allowed are True, False"),
+        (
+            {"e_ks": [[[8, 3, 3, 0], [0, 3, 1, 0]]] * 4},
+            "expansion is 3; allowed are 1, 2",
+        ),
+        (
+            {"e_ks": [[[8, 3, 1, 2], [0, 3, 1, 0]]] * 4},
+            "pool is 2; allowed are True, False",
+        ),
         ({"e_ks": [[[0, 3, 1, 0]] * 2] * 4}, "size is 0; allowed are 8, 10"),
         ({"e_ks": [[[8, 3, 1, 0]]] * 4}, "expected are two lists"),
     ],

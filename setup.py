@@ -1,0 +1,41 @@
+"""Packaging: `pip install .` brings the package and its pretrained models."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "zoo" / "__init__.py").read_text(), re.MULTILINE
+)[1]
+
+setup(
+    name="aebnas-keras",
+    version=VERSION,
+    description="Early-exit networks for Keras: pretrained models that skip work",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=find_packages(include=["zoo", "zoo.*", "figures", "figures.*"]),
+    package_data={"zoo": ["pretrained/*/*"]},
+    install_requires=[
+        "keras>=3.11",
+        "tensorflow>=2.18",  # the default backend; JAX does instead, see the README
+        "numpy",
+        "h5py",
+        "pillow",  # python -m zoo predict
+        "rich",  # tables of the command line; Keras needs it, too
+        "scikit-learn",  # the digits
+    ],
+    extras_require={
+        "jax": ["jax"],
+        "data": ["tensorflow-datasets"],
+        "figures": ["matplotlib"],
+        "tensorboard": ["tensorboard"],
+        "test": [
+            *("jax", "matplotlib"),
+            *("hypothesis", "pytest", "ruff"),
+        ],
+    },
+)

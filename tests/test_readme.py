@@ -1,0 +1,44 @@
+import importlib
+import os
+import pathlib
+import re
+
+import pytest
+
+import zoo
+from zoo.cards import percent
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_the_python_examples_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(compile(code, str(README), "exec"), names)
+    assert names["result"].accuracy > 0.96
+    assert names["point"].average_macs <= 870_000
+    assert (tmp_path / "digits.keras").exists()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT))
+def test_every_file_that_is_linked_exists(path):
+    assert os.path.exists(README.parent / path)
+
+
+@pytest.mark.parametrize("line", re.findall(r"(?m)^python -m (\w+ \w+)", TEXT))
+def test_every_command_named_exists(line, capsys):
+    package, command = line.split()
+    main = importlib.import_module(f"{package}.__main__").main
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert command in capsys.readouterr().out
+
+
+def test_every_pretrained_model_is_listed_with_its_accuracy():
+    for name in zoo.list_models():
+        test = zoo.registry.config(name)["results"]["test"]
+        row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{name}`"))
+        assert percent(test["accuracy"]) in row

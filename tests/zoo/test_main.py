@@ -1,0 +1,403 @@
+import functools
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import cards, data, exits, registry
+from zoo.__main__ import main
+
+MODEL = "aebnas_digits"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_model_is_built_once():
+    load = functools.cache(registry.load)
+
+    def load_once(name):
+        model = load(name)
+        model.thresholds = registry.config(name)["model"]["thresholds"]
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load", load_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def record():
+    return registry.config(MODEL)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits").test
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that succeeds; returns what it prints, parsed if it is JSON."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert (code, err) == (0, "")
+        return json.loads(out) if "--json" in arguments else out
+
+    return call
+
+
+@pytest.fixture
+def fail(capsys):
+    """Run a command that fails; returns its message."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"zoo {arguments[0]}: ")
+        return err
+
+    return call
+
+
+# Help
+
+HELP = {
+    "list": "List the pretrained models",
+    "show": "results, data, training",
+    "evaluate": "Measure accuracy, share and MACs of every exit",
+    "predict": "Classify picture files",
+    "frontier": "what accuracy each average cost buys",
+    "train": "Train an architecture",
+    "benchmark": "Time skipping against the full network",
+}
+
+
+@pytest.mark.parametrize("command, text", HELP.items())
+def test_help_of_a_command_says_what_it_does(capsys, command, text):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"python -m zoo {command}" in out
+    assert text in out
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(text in " ".join(out.split()) for text in (*HELP, *HELP.values()))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "COMMAND"),
+        (["classify"], "invalid choice: 'classify'"),
+        (["show"], "MODEL"),
+        (["evaluate", MODEL, "--split", "all"], "invalid choice: 'all'"),
+        (["evaluate", MODEL, "--max-macs", "few"], "invalid float value: 'few'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# list and show
+
+
+def test_list_gives_the_recorded_numbers(run, record):
+    (found,) = run("list", MODEL, "--json")
+    assert found == {
+        "name": MODEL,
+        "data": "digits",
+        "accuracy": record["results"]["test"]["accuracy"],
+        "average_macs": record["results"]["test"]["average_macs"],
+        "parameters": record["weights"]["parameters"],
+        "bytes": record["weights"]["bytes"],
+    }
+    text = run("list", MODEL)
+    assert MODEL in text
+    assert cards.percent(found["accuracy"]) in text
+    assert cards.million(found["average_macs"]["standard"]) in text
+
+
+def test_list_gives_all_models_or_those_of_a_pattern(run):
+    assert [model["name"] for model in run("list", "--json")] == zoo.list_models()
+    assert run("list", "no such*", "--json") == []
+
+
+def test_show_gives_the_card_or_the_record(run, record):
+    assert run("show", MODEL, "--json") == record
+    text = run("show", MODEL)
+    assert MODEL in text
+    assert record["data"]["fingerprint"] in text
+    assert cards.percent(record["results"]["test"]["accuracy"]) in text
+
+
+# evaluate
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_evaluate_agrees_with_the_record(run, record, split):
+    found = run("evaluate", MODEL, "--split", split, "--json")
+    assert (found["model"], found["data"], found["split"]) == (MODEL, "digits", split)
+    assert found["fingerprint"] == record["data"]["fingerprint"]
+    expected = record["results"][split]
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+    assert found["average_macs"] == pytest.approx(expected["average_macs"])
+    assert set(found["average_macs"]) == {"standard", "aebnas"}
+    for key in ("thresholds", "utilisation", "exit_accuracy", "samples"):
+        assert found[key] == pytest.approx(expected[key])
+    assert found["macs"] == expected["macs"]
+
+
+def test_evaluate_prints_every_exit_and_a_summary(run, record):
+    text = run("evaluate", MODEL)
+    result = record["results"]["test"]
+    for row in cards.exit_rows(record["model"], result):
+        assert all(cell in text for cell in row)
+    assert cards.summary(result) in text
+
+
+def test_evaluate_takes_thresholds(run, record):
+    found = run("evaluate", MODEL, "--thresholds", "1,1", "--json")
+    assert found["utilisation"] == [0, 0, 1]
+    assert found["thresholds"] == [1, 1]
+    assert found["accuracy"] == found["exit_accuracy"][-1]
+    assert found["average_macs"]["standard"] == found["macs"]["standard"][-1]
+    assert "off" in run("evaluate", MODEL, "--thresholds", "1,1")
+    assert run("evaluate", MODEL, "--json")["thresholds"] == [
+        *record["model"]["thresholds"]
+    ]
+
+
+@pytest.mark.parametrize("convention", ["standard", "aebnas"])
+def test_evaluate_chooses_thresholds_for_a_budget(run, record, convention):
+    cost = zoo.macs(
+        zoo.Architecture.from_dict(record["model"]["architecture"]), 10, convention
+    )
+    budget = 1.1 * cost.per_exit[0]
+    found = run(
+        *("evaluate", MODEL, "--split", "validation", "--json"),
+        *("--max-macs", budget, "--convention", convention),
+    )
+    assert cost.per_exit[0] <= found["average_macs"][convention] <= budget
+    points = [exits.recount(p, cost) for p in registry.load(MODEL).frontier]
+    best = max(p.accuracy for p in points if p.average_macs <= budget)
+    assert found["accuracy"] >= best - 1e-6
+
+
+# predict
+
+
+@pytest.fixture
+def pictures(tmp_path, digits):
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, image in zip(paths, digits.images):
+        keras.utils.save_img(path, image, scale=False)
+    return paths
+
+
+def test_predict_agrees_with_predict_early(run, pictures, digits, record):
+    found = run("predict", MODEL, *pictures, "--json")
+    model = registry.load(MODEL)
+    expected = model.predict_early(digits.images[:6])
+    assert [answer["file"] for answer in found] == [*map(str, pictures)]
+    names = cards.exit_names(record["model"])
+    costs = model.macs.per_exit_with([t < 1 for t in model.thresholds])
+    for i, answer in enumerate(found):
+        label, leaving = expected.labels[i], expected.exits[i]
+        assert (answer["label"], answer["class"]) == (label, str(label))
+        assert (answer["exit"], answer["macs"]) == (names[leaving], costs[leaving])
+        assert answer["probability"] == pytest.approx(
+            expected.probabilities[i, label], rel=1e-3
+        )
+        assert answer["confidence"] == pytest.approx(expected.confidences[i], rel=1e-3)
+
+
+def test_predict_prints_one_line_per_picture(run, pictures):
+    answers = run("predict", MODEL, *pictures, "--json")
+    text = run("predict", MODEL, *pictures)
+    for answer in answers:
+        (line,) = [line for line in text.splitlines() if answer["file"] in line]
+        assert answer["exit"] in line
+        assert cards.percent(answer["probability"]) in line
+
+
+def test_predict_takes_grey_and_transparent_pictures(run, pictures, digits):
+    grey = digits.images[0][..., :1]
+    keras.utils.save_img(pictures[1], grey, scale=False)
+    opaque = np.concatenate([digits.images[0], np.full_like(grey, 255)], axis=-1)
+    keras.utils.save_img(pictures[2], opaque, scale=False)
+    colour, *others = run("predict", MODEL, *pictures[:3], "--json")
+    for other in others:
+        assert other | {"file": colour["file"]} == colour
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "cut", "missing"])
+def test_predict_names_a_picture_that_it_cannot_read(fail, pictures, kind):
+    good, broken, *_ = pictures
+    whole = broken.read_bytes()
+    broken.unlink()
+    if kind != "missing":
+        broken.write_bytes(
+            {"text": b"not a picture", "empty": b"", "cut": whole[: len(whole) // 2]}[
+                kind
+            ]
+        )
+    message = fail("predict", MODEL, good, broken)
+    assert f"{broken} cannot be read as a picture" in message
+
+
+# frontier
+
+
+def test_frontier_gives_the_stored_settings(run, record):
+    assert run("frontier", MODEL, "--json") == record["frontier"]
+    text, count = run("frontier", MODEL), len(record["frontier"])
+    assert f"{count} of {count} settings" in text
+    for row in cards.frontier_rows(record["frontier"]):
+        assert all(cell in text for cell in row)
+
+
+def test_frontier_measured_again_is_the_stored_one(run, record):
+    found = run("frontier", MODEL, "--data", "digits", "--json")
+    assert len(found) == len(record["frontier"])
+    for point, stored in zip(found, record["frontier"]):
+        assert {key: point[key] for key in stored} == {
+            key: pytest.approx(value) for key, value in stored.items()
+        }
+
+
+def test_frontier_gives_the_same_fields_stored_and_measured(run, record):
+    found = run("frontier", MODEL, "--data", "digits", "--json")
+    assert set(found[0]) == set(record["frontier"][0])
+
+
+def test_a_long_frontier_is_thinned_unless_all_is_asked_for(run, record, tmp_path):
+    points = [
+        {**record["frontier"][0], "average_macs": 1e6 + 1000 * i} for i in range(40)
+    ]
+    text = json.dumps(record | {"frontier": points})
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    few, everything = run("frontier", tmp_path), run("frontier", tmp_path, "--all")
+    assert "16 of 40 settings" in few
+    assert few.count(" M ") == 16
+    assert everything.count(" M ") == 40
+    assert all("1.000 M" in text and "1.039 M" in text for text in (few, everything))
+    assert len(run("frontier", tmp_path, "--json")) == 40
+
+
+# benchmark
+
+
+def test_benchmark_times_each_batch_size(run, record):
+    options = ("--images", 64, "--batch-sizes", 1, 32)
+    found = run("benchmark", MODEL, *options, "--json")
+    assert [speed["batch_size"] for speed in found] == [1, 32]
+    macs = record["results"]["test"]["macs"]["standard"]
+    for speed in found:
+        assert speed["images"] == 64
+        assert all(value > 0 for value in speed.values())
+        assert 1 <= speed["macs_ratio"] <= macs[-1] / macs[0]
+    assert found[0]["macs_ratio"] == pytest.approx(found[1]["macs_ratio"])
+
+
+def test_benchmark_prints_a_row_per_batch_size(run):
+    text = run("benchmark", MODEL, "--images", 32, "--batch-sizes", 16)
+    assert f"{MODEL} on digits, thresholds 0.5, 0.5" in text
+    (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["16"]]
+    assert row.count("x") == 3
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["show", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
+        (["evaluate", "resnet"], "no pretrained model 'resnet'"),
+        (["predict", "resnet", "a.png"], "no pretrained model 'resnet'"),
+        (["evaluate", MODEL, "--data", "digit"], "Did you mean 'digits'"),
+        (["evaluate", MODEL, "--thresholds", "0.5"], "has 1 entries; expected are 2"),
+        (["evaluate", MODEL, "--thresholds", "0.5,2"], "is 2.0; allowed is 0 to 1"),
+        (["evaluate", MODEL, "--thresholds", "a,b"], "--thresholds is 'a,b'; expected"),
+        (["evaluate", MODEL, "--max-macs", "1000"], "1,000 average MACs cannot be rea"),
+        (["evaluate", MODEL, "--max-macs", "nan"], "nan average MACs"),
+        (["benchmark", MODEL, "--images", "8"], "8 images do not fill a batch of 256"),
+        (["benchmark", MODEL, "--batch-sizes", "0"], "batch"),
+    ],
+    ids=lambda value: " ".join(value[2:]) if isinstance(value, list) else "",
+)
+def test_a_wrong_value_is_named(fail, arguments, message):
+    if arguments[-2:] == ["--images", "8"]:
+        arguments = [*arguments, "--batch-sizes", "256"]
+    assert message in fail(*arguments)
+
+
+def test_data_of_other_classes_are_refused(fail, tmp_path):
+    images, labels = np.zeros((5001, 1, 1, 3), np.uint8), np.zeros(5001, int)
+    np.savez(
+        tmp_path / "cifar100.npz",
+        **{"x_train": images, "y_train": labels, "x_test": images, "y_test": labels},
+    )
+    options = ("--data", "cifar100", "--data-dir", tmp_path)
+    message = f"{MODEL} has 10 classes, cifar100 has 100"
+    assert message in fail("evaluate", MODEL, *options)
+
+
+def test_missing_data_are_named_with_what_provides_them(fail, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    options = ("--data", "cifar10", "--data-dir", tmp_path)
+    message = fail("evaluate", MODEL, *options)
+    assert f"No cifar10.npz in {tmp_path}" in message
+    assert "AEBNAS_DATA_DIR" in message
+
+
+@pytest.mark.parametrize(
+    "key, arguments, message",
+    [
+        ("data", ["evaluate"], "records no data set; name one with --data"),
+        ("frontier", ["frontier"], "has no stored frontier; name a data set"),
+    ],
+)
+def test_a_record_without_figures_asks_for_data(
+    fail, record, tmp_path, key, arguments, message
+):
+    kept = {k: v for k, v in record.items() if k != key}
+    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+    assert message in fail(*arguments, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--architecture", "missing.json"], "no pretrained model 'missing.json'"),
+        (["--architecture", "broken.json"], "Not a JSON architecture"),
+        (["--architecture", "wrong.json"], "missing fields ['resolution', 'stages']"),
+        (["--architecture", MODEL, "--epochs", "0"], "Recipe.epochs is 0"),
+        (["--architecture", MODEL, "--data", "digit"], "Did you mean 'digits'"),
+        (["--architecture", MODEL, "--teacher", "resnet"], "model 'resnet'"),
+    ],
+)
+def test_train_names_what_is_wrong_and_writes_nothing(
+    fail, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    (tmp_path / "wrong.json").write_text("{}", encoding="utf-8")
+    assert message in fail("train", *options, "--out", "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,414 @@
+import collections
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import cards, data, exits, registry
+
+BRANCH = zoo.Branch((zoo.ConvModule(8),))
+SMALL = zoo.Architecture(
+    32,
+    (zoo.Stage.uniform(2, 3, 3),) * 5,
+    (None, BRANCH, None, None),
+    (1, 0.5, 1, 1),
+)
+FILES = ["card.md", "config.json", "model.weights.h5"]
+
+
+def as_numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def network(seed=0, **changes):
+    """A network none of whose weights has its initial value."""
+    keras.utils.set_random_seed(seed)
+    model = zoo.EarlyExitClassifier(SMALL, **{"num_classes": 10, **changes})
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        value = as_numpy(weight)
+        weight.assign(value + 0.1 * np.abs(rng.normal(size=value.shape)))
+    return model
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    digits = data.load("digits")
+    parts = {"train": 40, "validation": 60, "test": 80}
+    return dataclasses.replace(
+        digits, **{part: getattr(digits, part).take(n) for part, n in parts.items()}
+    )
+
+
+Saved = collections.namedtuple("Saved", "folder, model, record, loaded")
+
+
+@pytest.fixture(scope="module")
+def saved(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "small"
+    model = network(
+        thresholds=(0.2,), exit_rule="max_probability", exit_weights=[1, 2], crop=0.9
+    )
+    training = registry.provenance(recipe={"name": "none", "epochs": 3}, seed=7)
+    record = zoo.save(model, folder, dataset, training, ["Nobody trained it."])
+    record = json.loads(json.dumps(record))  # tuples become lists
+    return Saved(folder, model, record, zoo.load(folder))
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return pathlib.Path(shutil.copytree(saved.folder, tmp_path / "copy"))
+
+
+# Round trip
+
+
+def test_kernels_survive_in_half_precision_and_vectors_exactly(saved):
+    assert len(saved.loaded.weights) == len(saved.model.weights)
+    for one, other in zip(saved.model.weights, saved.loaded.weights):
+        before, after = as_numpy(one), as_numpy(other)
+        assert after.dtype == np.float32
+        if before.ndim > 1:
+            before = before.astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(after, before, err_msg=one.path)
+
+
+def test_logits_survive(saved, dataset):
+    images = dataset.test.images[:8]
+    before, after = (as_numpy(m(images)) for m in (saved.model, saved.loaded))
+    np.testing.assert_allclose(after, before, atol=0.01 * np.ptp(before))
+
+
+def test_settings_frontier_and_class_names_survive(saved, dataset):
+    config = saved.model.get_config() | {"name": "small"}
+    assert saved.loaded.get_config() == config
+    assert saved.loaded.class_names == dataset.class_names
+    logits = saved.loaded.predict(dataset.validation.images, verbose=0)
+    points = exits.frontier(
+        *(logits, dataset.validation.labels, saved.loaded.macs),
+        rule=saved.loaded.exit_rule,
+    )
+    assert len(points) > 1
+    assert [p.thresholds for p in saved.loaded.frontier] == [
+        p.thresholds for p in points
+    ]
+    for found, point in zip(saved.loaded.frontier, points):
+        assert found.accuracy == pytest.approx(point.accuracy)
+        assert found.average_macs == pytest.approx(point.average_macs)
+        assert found.utilisation == pytest.approx(point.utilisation)
+
+
+def test_a_loaded_model_takes_a_budget_without_images(saved):
+    model = zoo.load(saved.folder)
+    cheapest = model.frontier[0]
+    model.set_budget(cheapest.average_macs)
+    assert model.thresholds == cheapest.thresholds
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_the_record_holds_what_the_stored_weights_give(saved, dataset, part):
+    record = json.loads((saved.folder / "config.json").read_text(encoding="utf-8"))
+    assert record == saved.record == registry.config(saved.folder)
+    split, found = getattr(dataset, part), record["results"][part]
+    logits = saved.loaded.predict(split.images, verbose=0)
+    for convention in zoo.cost.CONVENTIONS:
+        expected = exits.evaluate(
+            *(logits, split.labels, zoo.macs(SMALL, 10, convention)),
+            *(saved.model.thresholds, saved.model.exit_rule),
+        )
+        assert found["average_macs"][convention] == pytest.approx(expected.average_macs)
+        assert found["macs"][convention] == list(expected.macs)
+        assert found["accuracy"] == pytest.approx(expected.accuracy)
+        assert found["utilisation"] == pytest.approx(expected.utilisation)
+        assert found["exit_accuracy"] == pytest.approx(expected.exit_accuracy)
+        assert found["leaving_accuracy"] == pytest.approx(expected.leaving_accuracy)
+        assert found["thresholds"] == [0.2]
+        assert found["samples"] == len(split.labels)
+    assert 0 < found["utilisation"][0] < 1
+
+
+def test_the_record_names_data_weights_and_training(saved, dataset):
+    assert saved.record["name"] == "small"
+    assert saved.record["data"] == {
+        "name": "digits",
+        "fingerprint": dataset.fingerprint,
+        **{"train": 40, "validation": 60, "test": 80},
+    }
+    weights = (saved.folder / "model.weights.h5").read_bytes()
+    assert saved.record["weights"] == {
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "bytes": len(weights),
+        "parameters": saved.model.macs.parameters,
+    }
+    assert saved.record["training"]["seed"] == 7
+    assert saved.record["training"]["versions"]["keras"] == keras.version()
+    assert saved.record["training"]["backend"] == keras.backend.backend()
+
+
+def test_the_card_shows_what_was_measured(saved):
+    card = zoo.card(saved.folder)
+    assert card == (saved.folder / "card.md").read_text(encoding="utf-8")
+    test = saved.record["results"]["test"]
+    shown = [
+        *("# small", "max_probability", "- Nobody trained it.", "name none, epochs 3"),
+        *("after stage 2", "final", "| 0.2 |", "80 for the results"),
+        cards.percent(test["accuracy"]),
+        *map(cards.million, test["average_macs"].values()),
+        *map(cards.million, sum(test["macs"].values(), [])),
+        *map(cards.percent, test["exit_accuracy"] + test["utilisation"]),
+        saved.record["data"]["fingerprint"],
+        saved.record["weights"]["sha256"],
+    ]
+    assert [text for text in shown if text not in card] == []
+    rows = cards.frontier_rows(cards.thinned(saved.record["frontier"]))
+    assert cards.markdown_table(cards.FRONTIER_COLUMNS, rows) in card
+
+
+def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(tmp_path):
+    model = network(thresholds=(0.7,))
+    model.class_names = tuple("abcdefghij")
+    record = zoo.save(model, tmp_path / "plain")
+    assert "results" not in record
+    assert "## Results" not in zoo.card(tmp_path / "plain")
+    loaded = zoo.load(tmp_path / "plain")
+    assert loaded.class_names == model.class_names
+    assert loaded.thresholds == (0.7,)
+    assert loaded.frontier == ()
+
+
+def test_the_state_of_an_optimizer_is_not_saved(saved, tmp_path):
+    model = network()
+    model.compile("adam")
+    model.optimizer.build(model.trainable_variables)
+    zoo.save(model, tmp_path)
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        assert "optimizer" not in file
+    size = (saved.folder / "model.weights.h5").stat().st_size
+    assert (tmp_path / "model.weights.h5").stat().st_size < 1.1 * size
+    zoo.load(tmp_path)
+
+
+def test_weights_can_be_left_random(saved, copy):
+    (copy / "model.weights.h5").unlink()
+    random = zoo.load(copy, weights=False)
+    assert random.thresholds == (0.2,)
+    kernel = "final_classifier"
+    one, other = (m.get_layer(kernel).get_weights()[0] for m in (random, saved.loaded))
+    assert (one != other).all()
+
+
+# New classifiers
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_other_classes_replace_the_classifiers_and_keep_the_rest(saved, classes):
+    new = zoo.load(saved.folder, num_classes=classes)
+    assert new.output_shape == (None, 2, classes)
+    assert new.thresholds == (0.2,)
+    assert new.class_names is None and new.frontier == ()
+    replaced = []
+    for layer in saved.loaded.layers:
+        old, now = layer.get_weights(), new.get_layer(layer.name).get_weights()
+        if layer.name.endswith("_classifier"):
+            replaced.append(layer.name)
+            assert now[0].shape == (*old[0].shape[:-1], classes)
+            assert classes != 10 or (now[0] != old[0]).all()
+        else:
+            for a, b in zip(old, now, strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert replaced == ["exit2_classifier", "final_classifier"]
+
+
+def test_a_model_with_new_classifiers_shares_no_weights_with_the_old(saved):
+    new = registry._with_new_classifiers(saved.loaded, 10)
+    mine = {id(weight) for weight in saved.loaded.weights}
+    assert not mine & {id(weight) for weight in new.weights}
+
+
+# Saving over a model
+
+
+def test_saving_over_a_model_replaces_it(copy):
+    model = network(seed=5, thresholds=(0.4,))
+    zoo.save(model, copy)
+    assert sorted(contents(copy)) == FILES
+    assert zoo.load(copy).thresholds == (0.4,)
+    np.testing.assert_array_equal(
+        as_numpy(zoo.load(copy).get_layer("stem_bn").gamma),
+        as_numpy(model.get_layer("stem_bn").gamma),
+    )
+
+
+@pytest.mark.parametrize("step", ["_write_weights", "_sha256", "render"])
+def test_a_save_that_fails_keeps_the_old_model(copy, step, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    before = contents(copy)
+    monkeypatch.setattr(registry, step, full)
+    with pytest.raises(OSError, match="No space"):
+        zoo.save(network(seed=5), copy)
+    assert contents(copy) == before
+
+
+def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path):
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    with pytest.raises(OSError):
+        zoo.save(network(), tmp_path / "taken")
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
+
+
+# Damage
+
+
+def test_damaged_weights_are_named(copy):
+    path = copy / "model.weights.h5"
+    changed = bytearray(path.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ValueError, match=r"model\.weights\.h5 is damaged: its SHA-256"):
+        zoo.load(copy)
+
+
+def test_missing_weights_are_named(copy):
+    (copy / "model.weights.h5").unlink()
+    with pytest.raises(FileNotFoundError, match=r"h5 is missing.*weights=False"):
+        zoo.load(copy)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"null", b"{}", b'{"format": 1}', b"\xff\xfe"], ids=str
+)
+def test_a_damaged_config_is_named(copy, text):
+    (copy / "config.json").write_bytes(text)
+    for function in (registry.config, zoo.card, zoo.load):
+        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+            function(copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"model": None}, {"weights": None}, {"class_names": None}),
+        *({"model": []}, {"weights": []}),
+    ],
+    ids=str,
+)
+def test_a_config_without_a_usable_part_is_damaged(saved, copy, changes):
+    record = {k: v for k, v in (saved.record | changes).items() if v is not None}
+    (copy / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        zoo.load(copy)
+
+
+def test_an_unknown_format_is_named(saved, copy):
+    text = json.dumps(saved.record | {"format": 2})
+    (copy / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="has format 2; this version reads 1"):
+        zoo.load(copy)
+
+
+# Names
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    for name in ("b_cifar10", "a_cifar10", "a_digits"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    (tmp_path / "half_cifar10").mkdir()
+    monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "patterns, names",
+    [
+        ((), ["a_cifar10", "a_digits", "b_cifar10"]),
+        (("*cifar10*",), ["a_cifar10", "b_cifar10"]),
+        (("a_*",), ["a_cifar10", "a_digits"]),
+        (("a_digits",), ["a_digits"]),
+        (("digits",), []),
+    ],
+)
+def test_models_are_listed_in_order_by_pattern(shelf, patterns, names):
+    assert zoo.list_models(*patterns) == names
+
+
+@pytest.mark.parametrize("function", [registry.config, zoo.card, zoo.load])
+@pytest.mark.parametrize(
+    "name, hint", [("a_digit", "Did you mean 'a_digits'"), ("xyz!", "Known are a_cif")]
+)
+def test_an_unknown_name_gives_near_matches_and_the_known(shelf, function, name, hint):
+    with pytest.raises(ValueError, match=f"no pretrained model '{name}'.*{hint}"):
+        function(name)
+
+
+# The models of this repository
+
+
+def test_there_is_a_model_for_the_tests():
+    assert "aebnas_digits" in zoo.list_models("*digits*")
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_pretrained_model_loads_and_is_documented(name):
+    folder, record = registry.PRETRAINED / name, registry.config(name)
+    model = zoo.load(name)
+    assert model.name == record["name"] == name
+    assert model.class_names and model.frontier
+    weights = (folder / "model.weights.h5").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == record["weights"]["sha256"]
+    assert len(weights) == record["weights"]["bytes"]
+    assert model.macs.parameters == record["weights"]["parameters"]
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert card == cards.render(record)
+    assert len(record["data"]["fingerprint"]) == 16
+    assert {"recipe", "seed", "backend", "versions", "hardware"} <= set(
+        record["training"]
+    )
+    for result in record["results"].values():
+        assert result["thresholds"] == list(model.thresholds)
+        assert result["macs"]["standard"] == list(
+            model.macs.per_exit_with([t < 1 for t in model.thresholds])
+        )
+        assert np.dot(result["utilisation"], result["macs"]["standard"]) == (
+            pytest.approx(result["average_macs"]["standard"])
+        )
+
+
+def test_aebnas_digits_is_as_good_as_recorded():
+    digits, record = data.load("digits"), registry.config("aebnas_digits")
+    model = zoo.load("aebnas_digits")
+    assert record["data"]["fingerprint"] == digits.fingerprint
+    for part in ("validation", "test"):
+        split = getattr(digits, part)
+        logits = model.predict(split.images, verbose=0)
+        found = registry.report(model, logits, split.labels)
+        expected = record["results"][part]
+        assert found["accuracy"] >= 0.96
+        assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+        assert found["average_macs"] == pytest.approx(expected["average_macs"])
+
+
+def test_the_repository_stays_small():
+    root = pathlib.Path(zoo.__file__).parent.parent
+    if shutil.which("git") is None or not (root / ".git").exists():
+        pytest.skip("needs git and its checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True, text=True
+    ).stdout
+    paths = [root / name for name in listed.split("\0") if name]
+    assert len(paths) > 10
+    assert sum(p.stat().st_size for p in paths if p.is_file()) < 40e6

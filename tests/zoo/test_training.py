@@ -1,0 +1,403 @@
+import collections
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import data, training
+from zoo.training import Recipe, recipe, train
+
+ROOT = pathlib.Path(zoo.__file__).parent.parent
+BRANCH = zoo.Branch((zoo.ConvModule(8),))
+SMALL = zoo.Architecture(
+    32,
+    (zoo.Stage.uniform(2, 3, 3),) * 5,
+    (None, BRANCH, None, None),
+    (1, 0.5, 1, 1),
+)
+BRIEF = Recipe("brief", 3, 16, 0.01, augmentation="none", erase=0.2)
+
+
+def network(**changes):
+    keras.utils.set_random_seed(1)
+    return zoo.EarlyExitClassifier(SMALL, **{"num_classes": 10, **changes})
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
+
+
+def assert_same(weights, others):
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def log(folder):
+    with open(folder / "log.csv", newline="", encoding="utf-8") as file:
+        return [
+            {k: float(v) for k, v in row.items() if k != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    digits = data.load("digits")
+    parts = {"train": 128, "validation": 20, "test": 20}
+    return dataclasses.replace(
+        digits, **{part: getattr(digits, part).take(n) for part, n in parts.items()}
+    )
+
+
+Trained = collections.namedtuple("Trained", "folder, model, outcome, weights")
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    """A training that nothing interrupted."""
+    folder, model = tmp_path_factory.mktemp("trained"), network()
+    outcome = train(model, dataset, BRIEF, folder, verbose=0)
+    return Trained(folder, model, outcome, weights(model))
+
+
+# Recipes
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"epochs": 0}, "Recipe.epochs is 0; expected is at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; expected is at least 1"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected is at least 0"),
+        ({"warmup_epochs": 6}, "warmup_epochs is 6; expected is at least 0, at most 5"),
+        ({"momentum": 1.1}, "momentum is 1.1; expected is at least 0, at most 1"),
+        ({"weight_decay": -1}, "weight_decay is -1; expected is at least 0"),
+        ({"erase": 1.5}, "erase is 1.5; expected is at least 0, at most 1"),
+        ({"crop": 2}, "crop is 2; expected is at least 0, at most 1"),
+        ({"distillation": -0.5}, "distillation is -0.5; expected is at least 0"),
+        ({"temperature": -1}, "temperature is -1; expected is at least 0"),
+        ({"augmentation": "mixup"}, "'mixup'; allowed are none, shift, resized_crop"),
+    ],
+)
+def test_an_unusable_recipe_is_rejected(changes, message):
+    with pytest.raises(ValueError, match=message):
+        recipe("paper", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"momentum": 1}, {"crop": 0}, {"temperature": 0}], ids=str
+)
+def test_a_recipe_that_no_training_can_follow_is_rejected(changes):
+    with pytest.raises(ValueError, match=f"Recipe.{next(iter(changes))} is "):
+        recipe("paper", **changes)
+
+
+def test_an_unknown_recipe_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match="no recipe 'short'; known are paper, long"):
+        recipe("short")
+
+
+@pytest.mark.parametrize("name", training.RECIPES)
+def test_a_recipe_is_changed_in_the_named_fields_only(name):
+    known = training.RECIPES[name]
+    assert recipe(name) == known
+    changed = recipe(name, epochs=7)
+    assert changed.epochs == 7
+    assert dataclasses.replace(changed, epochs=known.epochs) == known
+
+
+# Optimizer
+
+
+def rates(recipe, steps_per_epoch):
+    optimizer = training._optimizer(recipe, steps_per_epoch)
+    found = []
+    for step in range(recipe.epochs * steps_per_epoch):
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return np.array(found)
+
+
+def test_the_learning_rate_warms_up_linearly_and_ends_near_zero():
+    found = rates(Recipe("r", 10, 8, 0.2, warmup_epochs=2), steps_per_epoch=10)
+    np.testing.assert_allclose(found[:21], np.linspace(0.01, 0.2, 21), rtol=1e-5)
+    cosine = 0.1 * (1 + np.cos(np.pi * np.arange(80) / 80))
+    np.testing.assert_allclose(found[20:], cosine, rtol=1e-3, atol=1e-6)
+    assert 0 < found[-1] < 1e-3 * 0.2
+
+
+def test_without_warm_up_the_learning_rate_starts_at_its_peak():
+    found = rates(Recipe("r", 3, 8, 0.2), steps_per_epoch=10)
+    assert found[0] == pytest.approx(0.2)
+    assert all(np.diff(found) < 0)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_weight_decay_is_as_strong_as_an_l2_penalty_through_the_momentum(momentum):
+    decay = 0.01 * (1 - momentum)
+    decayed = Recipe("r", 10, 8, 0.1, 1, momentum, decay)
+    optimizer = training._optimizer(decayed, steps_per_epoch=30)
+    variable = keras.Variable(np.ones((1,), np.float32))
+    weight, velocity = 1.0, 0.0
+    for rate in rates(decayed, 30):
+        optimizer.apply([keras.ops.zeros((1,))], [variable])
+        gradient = decay * weight
+        velocity = momentum * velocity - rate * gradient
+        weight += momentum * velocity - rate * gradient
+    found = float(keras.ops.convert_to_numpy(variable)[0])
+    assert weight < 0.9
+    assert np.log(found) == pytest.approx(np.log(weight), rel=0.02)
+
+
+# Distillation
+
+
+def softened(logits, temperature):
+    powers = np.exp(logits / temperature)
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
+def test_the_distilling_loss_is_the_mix_of_labels_and_teacher(taught_by):
+    model, share, temperature = network(exit_weights=(0.5, 2)), 0.3, 2.0
+    distilling = dataclasses.replace(BRIEF, distillation=share)
+    trainer = training._Trainer(model, keras.layers.Identity(), distilling, None)
+    rng = np.random.default_rng(0)
+    outputs = 3 if taught_by == "teacher" else 2
+    logits = rng.normal(size=(6, outputs, 10)).astype(np.float32)
+    labels = rng.integers(10, size=6)
+    expected = []
+    for k in range(2):
+        right = softened(logits[:, k], 1)[np.arange(6), labels]
+        target, answer = (softened(logits[:, j], temperature) for j in (-1, k))
+        distance = (target * np.log(target / answer)).sum(-1).mean() * temperature**2
+        distilled = (1 - share) * -np.log(right).mean() + share * distance
+        # the final exit has nobody but a teacher to learn from
+        expected.append(distilled if k < outputs - 1 else -np.log(right).mean())
+    found = trainer.compute_loss(y=labels, y_pred=logits)
+    assert float(found) == pytest.approx(0.5 * expected[0] + 2 * expected[1], rel=1e-4)
+    plain = trainer.compute_loss(y=labels, y_pred=logits, training=False)
+    assert float(plain) != pytest.approx(float(found), rel=1e-3)
+
+
+def test_the_last_exit_of_a_teacher_teaches():
+    keras.utils.set_random_seed(2)
+    teacher = zoo.EarlyExitClassifier(SMALL, 10)
+    plain = Recipe("r", 1, 4, 0.1, augmentation="none", distillation=0.5)
+    identity = training.augment(plain, flip=True, seed=0)
+    trainer = training._Trainer(network(), identity, plain, teacher)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    taught = keras.ops.convert_to_numpy(trainer(images, training=True))[:, -1]
+    expected = keras.ops.convert_to_numpy(teacher(images, training=False))[:, -1]
+    np.testing.assert_allclose(taught, expected, rtol=1e-4, atol=1e-4)
+
+
+# Training
+
+
+def test_training_reduces_the_loss(trained):
+    losses = [row["loss"] for row in log(trained.folder)]
+    assert len(losses) == 3
+    assert losses[-1] < 0.9 * losses[0]
+    before = weights(network())
+    assert all(
+        np.abs(new - old).max() > 0
+        for new, old, w in zip(trained.weights, before, trained.model.weights)
+        if w.trainable
+    )
+
+
+def test_training_reports_what_it_logged(trained):
+    final = dict(trained.outcome["final"])
+    assert trained.outcome["epochs"] == 3
+    assert final.pop("seconds") <= trained.outcome["seconds"]
+    assert {"loss", "val_loss", "val_accuracy", "val_average_macs"} <= set(final)
+    last = log(trained.folder)[-1]
+    assert final == {k: v for k, v in last.items() if k != "epoch"}
+
+
+def test_a_loss_of_nan_keeps_the_checkpoint_from_which_a_resume_takes_the_same_course(
+    trained, dataset, tmp_path, monkeypatch
+):
+    begin = training._Epoch.on_epoch_begin
+
+    def break_the_second_epoch(self, epoch, logs=None):
+        begin(self, epoch, logs)
+        if epoch == 1:
+            weight = self.model.trainable_variables[0]
+            weight.assign(weight * np.nan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Epoch, "on_epoch_begin", break_the_second_epoch)
+        with pytest.raises(FloatingPointError, match="nan in epoch 2.*learning rate"):
+            train(network(), dataset, BRIEF, tmp_path, verbose=0)
+    assert log(tmp_path) == log(trained.folder)[:1]
+
+    model = zoo.EarlyExitClassifier(SMALL, 10)  # its weights come from the checkpoint
+    outcome = train(model, dataset, BRIEF, tmp_path, verbose=0)
+    assert_same(weights(model), trained.weights)
+    assert log(tmp_path) == log(trained.folder)
+    assert outcome["epochs"] == 3
+
+
+def test_a_log_that_is_ahead_of_the_checkpoint_is_trimmed(trained, dataset, tmp_path):
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
+    with open(tmp_path / "log.csv", "a", encoding="utf-8") as file:
+        file.write("3,0.5")  # killed while it was written
+    train(network(), dataset, BRIEF, tmp_path, verbose=0)
+    assert log(tmp_path) == log(trained.folder)
+
+
+def test_a_finished_training_returns_at_once_with_its_weights(trained, dataset):
+    before, model = log(trained.folder), zoo.EarlyExitClassifier(SMALL, 10)
+    train(model, dataset, BRIEF, trained.folder, verbose=0)
+    assert_same(weights(model), trained.weights)
+    assert log(trained.folder) == before
+
+
+def test_a_finished_training_reports_the_same_again(trained, dataset):
+    again = train(network(), dataset, BRIEF, trained.folder, verbose=0)
+    assert again == trained.outcome
+
+
+def changed_data(dataset):
+    images = dataset.test.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    return dataclasses.replace(dataset, test=dataset.test._replace(images=images))
+
+
+@pytest.mark.parametrize(
+    "differs, changes",
+    [
+        ("recipe", {"recipe": dataclasses.replace(BRIEF, epochs=4)}),
+        ("seed", {"seed": 2}),
+        ("recipe, seed", {"seed": 2, "recipe": dataclasses.replace(BRIEF, erase=0)}),
+        ("data", {"dataset": changed_data}),
+        ("model", {"model": {"crop": 0.9}}),
+        ("teacher", {"teacher": keras.Sequential(name="teacher")}),
+    ],
+)
+def test_a_folder_of_another_training_is_refused(trained, dataset, differs, changes):
+    call = {
+        "model": network(**changes.pop("model", {})),
+        "dataset": changes.pop("dataset", lambda same: same)(dataset),
+        "recipe": BRIEF,
+        **changes,
+    }
+    before = {p: p.read_bytes() for p in trained.folder.iterdir() if p.is_file()}
+    with pytest.raises(ValueError, match=f"training with another {differs}. Use the"):
+        train(**call, folder=trained.folder, verbose=0)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    keras.utils.set_random_seed(3)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input((32, 32, 3)), *layers])
+
+
+@pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
+def test_distillation_changes_the_loss_and_not_the_teacher(
+    trained, dataset, taught_by, teacher
+):
+    teacher = teacher if taught_by == "teacher" else None
+    before = weights(teacher) if teacher else []
+    model = network()
+    distilling = dataclasses.replace(BRIEF, epochs=1, distillation=0.5)
+    outcome = train(model, dataset, distilling, teacher=teacher, verbose=0)
+    plain = log(trained.folder)[0]["loss"]
+    assert np.isfinite(outcome["final"]["loss"])
+    assert outcome["final"]["loss"] != pytest.approx(plain, rel=0.01)
+    assert len(model.weights) == len(trained.weights)
+    assert_same(before, weights(teacher) if teacher else [])
+
+
+def test_the_recipe_of_the_paper_trains(dataset):
+    paper = recipe("paper", epochs=1, batch_size=32)
+    model = network(crop=paper.crop)
+    before = weights(model)
+    outcome = train(model, dataset, paper, verbose=0)
+    assert outcome["epochs"] == 1
+    assert np.isfinite(outcome["final"]["val_loss"])
+    assert any((a != b).any() for a, b in zip(before, weights(model)))
+
+
+# Bad input
+
+
+def test_a_model_of_other_classes_is_refused(dataset):
+    with pytest.raises(ValueError, match="model has 3 classes, digits has 10"):
+        train(network(num_classes=3), dataset, BRIEF)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_data_set_without_images_is_refused(dataset, part):
+    empty = dataclasses.replace(dataset, **{part: getattr(dataset, part).take(0)})
+    with pytest.raises(ValueError, match="no images"):
+        train(network(), empty, BRIEF, verbose=0)
+
+
+def test_a_teacher_of_other_classes_is_refused(dataset):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    other = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    distilling = dataclasses.replace(BRIEF, distillation=0.5)
+    with pytest.raises(ValueError, match="teacher"):
+        train(network(), dataset, distilling, teacher=other, verbose=0)
+
+
+# Command line
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_command_continues_and_writes_a_model(tmp_path):
+    SMALL.to_json(tmp_path / "small.json")
+    out = tmp_path / "out"
+    options = "--data digits --epochs 2 --batch-size 128 --seed 5 --note killed"
+    command = [
+        *(sys.executable, "-m", "zoo", "train", *options.split()),
+        *("--architecture", "small.json", "--out", "out"),
+    ]
+    where = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
+    with subprocess.Popen(command, **where) as process:
+        deadline = time.monotonic() + 300
+        while not (out / "checkpoint.weights.h5").exists() or not log(out):
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "config.json").exists()
+
+    again = subprocess.run(command, **where)
+    assert again.returncode == 0, again.stdout
+    assert [row["epoch"] for row in log(out)] == [0, 1]
+    record = zoo.registry.config(out)
+    assert record["training"]["seed"] == 5
+    assert record["training"]["recipe"]["epochs"] == 2
+    assert record["notes"] == ["killed"]
+    assert (
+        json.loads((tmp_path / "small.json").read_text())
+        == (record["model"]["architecture"])
+    )
+    digits = data.load("digits")
+    model = zoo.load(out)
+    right = model.predict_early(digits.test.images).labels == digits.test.labels
+    assert right.mean() == pytest.approx(record["results"]["test"]["accuracy"])
