@@ -19,13 +19,14 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-$(VENV)/demo.done: setup.py pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.done: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/test.done: setup.py pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/test.done: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 

@@ -18,7 +18,12 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=find_packages(include=["zoo", "zoo.*", "figures", "figures.*"]),
-    package_data={"zoo": ["pretrained/*/*"]},
+    package_data={
+        "zoo": [
+            f"pretrained/*/{file}"
+            for file in ("config.json", "model.weights.h5", "card.md")
+        ]
+    },
     install_requires=[
         "keras>=3.11",
         "tensorflow>=2.18",  # the default backend; JAX does instead, see the README
@@ -35,7 +40,7 @@ setup(
         "tensorboard": ["tensorboard"],
         "test": [
             *("jax", "matplotlib"),
-            *("hypothesis", "pytest", "ruff"),
+            *("hypothesis", "pytest", "ruff>=0.17,<0.18"),
         ],
     },
 )

@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         from figures.frontier import frontier
-
+    except ModuleNotFoundError as error:
+        parser.exit(1, f"figures: {error}; pip install matplotlib brings it.\n")
+    try:
         frontier(options.model, options.out)
     except (ValueError, OSError) as error:
         print(f"figures {options.figure}: {error}", file=sys.stderr)

@@ -10,7 +10,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.cost import CONVENTIONS
+import keras
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from zoo import cards, data, exits, registry, training
+from zoo.architecture import Architecture
+from zoo.benchmark import benchmark
+from zoo.cards import million, percent
+from zoo.cost import CONVENTIONS, macs
+from zoo.data import Dataset
+from zoo.model import EarlyExitClassifier
 
 DESCRIPTION = """\
 Early-exit networks: image classifiers that answer easy images part-way through.
@@ -58,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     def model(sub: Any) -> None:
         sub.add_argument("model", metavar="MODEL", help="a pretrained name or a folder")
 
-    def data(sub: Any) -> None:
+    def images(sub: Any) -> None:
         sub.add_argument("--data", metavar="NAME", help="data set (default: its own)")
         sub.add_argument(
             "--data-dir",
@@ -67,20 +80,29 @@ def _parser() -> argparse.ArgumentParser:
             "(default: the environment variable AEBNAS_DATA_DIR)",
         )
 
-    def budget(sub: Any) -> None:
-        sub.add_argument(
+    def thresholds(sub: Any) -> Any:
+        group = sub.add_mutually_exclusive_group()
+        group.add_argument(
             "--max-macs",
             type=float,
             metavar="N",
-            help="choose thresholds on the validation split that spend at most N MACs "
-            "on average, such as 2.4e6",
+            help="choose thresholds on the validation split: the most accurate that "
+            "spend at most N MACs on average, such as 2.4e6",
+        )
+        group.add_argument(
+            "--target-macs",
+            type=float,
+            metavar="N",
+            help="choose thresholds on the validation split: the best by the paper's "
+            "score, which trades accuracy for closeness to N average MACs",
         )
         sub.add_argument(
             "--convention",
             choices=CONVENTIONS,
             default="standard",
-            help="how --max-macs counts: textbook MACs, or as the authors' tools do",
+            help="how N counts: textbook MACs, or as the authors' tools do",
         )
+        return group
 
     def as_json(sub: Any) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -101,14 +123,13 @@ def _parser() -> argparse.ArgumentParser:
         "from --data-dir, or downloaded by tensorflow-datasets if it is installed.",
     )
     model(sub)
-    data(sub)
+    images(sub)
     sub.add_argument("--split", choices=("test", "validation", "train"), default="test")
-    sub.add_argument(
+    thresholds(sub).add_argument(
         "--thresholds",
         metavar="T,T,...",
         help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
     )
-    budget(sub)
     as_json(sub)
 
     sub = command(
@@ -129,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         "or, with --data, measured now on the validation split of that data set.",
     )
     model(sub)
-    data(sub)
+    images(sub)
     sub.add_argument(
         "--all", action="store_true", help="every setting, not a selection"
     )
@@ -143,13 +164,19 @@ def _parser() -> argparse.ArgumentParser:
         "The folder gets config.json, model.weights.h5 and card.md, which `zoo.load`\n"
         "reads, and the training's log.csv and checkpoint.",
     )
-    sub.add_argument(
+    network = sub.add_mutually_exclusive_group(required=True)
+    network.add_argument(
         "--architecture",
-        required=True,
         metavar="A.json",
-        help="file that zoo.Architecture.to_json wrote, or a model to take it from",
+        help="file that zoo.Architecture.to_json wrote, or a model to take it from; "
+        "weights start at random",
     )
-    data(sub)
+    network.add_argument(
+        "--start",
+        metavar="MODEL",
+        help="fine-tune this model: its classifiers are replaced, the rest is kept",
+    )
+    images(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument("--recipe", choices=("long", "paper"), default="long")
     for name, kind in (
@@ -161,12 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     ):
         sub.add_argument(f"--{name}", type=kind, help="(default: the recipe's)")
     sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    sub.add_argument(
-        "--start", metavar="MODEL", help="begin with its weights, classifiers replaced"
-    )
     sub.add_argument("--teacher", metavar="MODEL", help="model to distil from")
-    budget(sub)
+    thresholds(sub)
     sub.add_argument("--note", action="append", default=[], help="a line for the card")
+    as_json(sub)
     sub.set_defaults(data="digits")
 
     sub = command(
@@ -177,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         "allow, and the ratio of MACs.",
     )
     model(sub)
-    data(sub)
+    images(sub)
     sub.add_argument(
         "--batch-sizes", type=int, nargs="+", default=[1, 256], metavar="N"
     )
@@ -192,9 +217,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from zoo import registry
-    from zoo.cards import million, percent
-
     records = [registry.config(name) for name in registry.list_models(options.pattern)]
     if options.json:
         return _print_json([_overview(record) for record in records])
@@ -229,22 +251,17 @@ def _overview(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from zoo import registry
-
     if options.json:
         return _print_json(registry.config(options.model))
-    from rich.markdown import Markdown
 
     _console().print(Markdown(registry.card(options.model)))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from zoo import cards, registry
-
     model, dataset = _model_and_data(options)
     if options.thresholds is not None:
         model.thresholds = _floats(options.thresholds)
-    _apply_budget(model, dataset, options)
+    _choose_thresholds(model, dataset, options)
     split = getattr(dataset, options.split)
     logits = model.predict(split.images, batch_size=256, verbose=0)
     result = registry.report(model, logits, split.labels)
@@ -265,14 +282,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    import keras
-    import numpy as np
-
-    from zoo import registry
-    from zoo.cards import exit_names, million, percent
-
     model = registry.load(options.model)
-    names = exit_names(model.get_config())
+    names = cards.exit_names(model.get_config())
     costs = model.macs.per_exit_with([t < 1 for t in model.thresholds])
     answers = []
     for path in options.images:
@@ -311,11 +322,8 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _frontier(options: argparse.Namespace) -> None:
-    from zoo import cards, exits, registry
-
     if options.data is None:
-        record = registry.config(options.model)
-        points = record.get("frontier")
+        points = registry.config(options.model).get("frontier")
         where = "as stored, on the validation split"
         if not points:
             raise ValueError(
@@ -323,14 +331,8 @@ def _frontier(options: argparse.Namespace) -> None:
             )
     else:
         model, dataset = _model_and_data(options)
-        split = dataset.validation
-        logits = model.predict(split.images, batch_size=256, verbose=0)
-        points = [
-            dataclasses.asdict(point)
-            for point in exits.frontier(
-                logits, split.labels, model.macs, rule=model.exit_rule
-            )
-        ]
+        logits, labels = _validation(model, dataset)
+        points = registry.frontier(model, logits, labels)
         where = f"on the validation split of {dataset.name}"
     if options.json:
         return _print_json(points)
@@ -340,48 +342,29 @@ def _frontier(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    import keras
-
-    from zoo import data, registry, training
-    from zoo.architecture import Architecture
-    from zoo.model import EarlyExitClassifier
-
-    changes = {
-        name: getattr(options, name)
-        for name in (
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "weight_decay",
-            "distillation",
-        )
-        if getattr(options, name) is not None
-    }
-    if changes.get("epochs", 1) < training.RECIPES[options.recipe].warmup_epochs:
-        changes["warmup_epochs"] = 0
-    recipe = training.recipe(options.recipe, **changes)
+    given = ("epochs", "batch_size", "learning_rate", "weight_decay", "distillation")
+    changes = {name: getattr(options, name) for name in given}
+    recipe = training.recipe(
+        options.recipe, **{k: v for k, v in changes.items() if v is not None}
+    )
     dataset = data.load(options.data, options.data_dir)
     keras.utils.set_random_seed(options.seed)
     if options.start:
         model = registry.load(options.start, num_classes=dataset.num_classes)
     else:
-        if pathlib.Path(options.architecture).is_file():
-            architecture = Architecture.from_json(pathlib.Path(options.architecture))
-        else:
-            record = registry.config(options.architecture)
-            architecture = Architecture.from_dict(record["model"]["architecture"])
-        model = EarlyExitClassifier(architecture, dataset.num_classes, crop=recipe.crop)
-    teacher = registry.load(options.teacher) if options.teacher else None
+        model = EarlyExitClassifier(
+            _architecture(options.architecture), dataset.num_classes, crop=recipe.crop
+        )
     outcome = training.train(
         model,
         dataset,
         recipe,
         options.out,
         options.seed,
-        teacher,
-        verbose=1 if sys.stdout.isatty() else 2,
+        registry.load(options.teacher) if options.teacher else None,
+        verbose=0 if options.json else 1 if sys.stdout.isatty() else 2,
     )
-    _apply_budget(model, dataset, options)
+    chosen = _choose_thresholds(model, dataset, options)
     record = registry.save(
         model,
         options.out,
@@ -391,71 +374,62 @@ def _train(options: argparse.Namespace) -> None:
             seed=options.seed,
             start=options.start,
             teacher=options.teacher,
+            thresholds=chosen,
             seconds=outcome["seconds"],
             images_per_second=outcome["images_per_second"],
-            budget=(
-                f"thresholds chosen on the validation split for at most "
-                f"{options.max_macs:,.0f} average MACs ({options.convention})"
-                if options.max_macs
-                else None
-            ),
         ),
         notes=options.note,
     )
-    from zoo import cards
-
-    _print_table(
-        cards.EXIT_COLUMNS, cards.exit_rows(record["model"], record["results"]["test"])
-    )
-    print(cards.summary(record["results"]["test"]))
+    if options.json:
+        return _print_json(record)
+    test = record["results"]["test"]
+    _print_table(cards.EXIT_COLUMNS, cards.exit_rows(record["model"], test))
+    print(cards.summary(test))
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
 
 
+def _architecture(source: str) -> Architecture:
+    """The architecture in a JSON file, or that of a model."""
+    if pathlib.Path(source).is_file():
+        return Architecture.from_json(pathlib.Path(source))
+    return Architecture.from_dict(registry.config(source)["model"]["architecture"])
+
+
 def _benchmark(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from zoo.benchmark import benchmark
-
     model, dataset = _model_and_data(options)
     images = dataset.test.images
     speeds = []
     for size in options.batch_sizes:
         count = min(options.images, 512 * size)  # 512 batches are enough
-        repeated = images[np.arange(max(count, size)) % len(images)]
+        repeated = images[np.arange(count) % len(images)]
         speeds.append(benchmark(model, repeated, size))
     if options.json:
         return _print_json([dataclasses.asdict(speed) for speed in speeds])
-    print(
-        f"{model.name} on {dataset.name}, thresholds "
-        f"{', '.join(f'{t:g}' for t in model.thresholds)}"
-    )
+    thresholds = ", ".join(f"{threshold:g}" for threshold in model.thresholds)
+    print(f"{model.name} on {dataset.name}, thresholds {thresholds}")
     _print_table(
         (
-            "batch",
-            "full, images/s",
-            "skipping, images/s",
-            "speed-up",
-            "segments allow",
-            "MACs ratio",
+            *("batch", "full, images/s", "skipping, images/s"),
+            *("speed-up", "segments allow", "MACs ratio"),
         ),
         [
             [
-                str(s.batch_size),
-                f"{s.full_images_per_second:,.0f}",
-                f"{s.early_images_per_second:,.0f}",
-                f"{s.speedup:.2f} x",
-                f"{s.segments_speedup:.2f} x",
-                f"{s.macs_ratio:.2f} x",
+                str(speed.batch_size),
+                f"{speed.full_images_per_second:,.0f}",
+                f"{speed.early_images_per_second:,.0f}",
+                f"{speed.speedup:.2f} x",
+                f"{speed.segments_speedup:.2f} x",
+                f"{speed.macs_ratio:.2f} x",
             ]
-            for s in speeds
+            for speed in speeds
         ],
     )
 
 
-def _model_and_data(options: argparse.Namespace) -> tuple[Any, Any]:
+def _model_and_data(
+    options: argparse.Namespace,
+) -> tuple[EarlyExitClassifier, Dataset]:
     """The model, and the data set named or else the one it was measured on."""
-    from zoo import data, registry
-
     name = options.data
     if name is None:
         record = registry.config(options.model)
@@ -474,12 +448,36 @@ def _model_and_data(options: argparse.Namespace) -> tuple[Any, Any]:
     return model, dataset
 
 
-def _apply_budget(model: Any, dataset: Any, options: argparse.Namespace) -> None:
+def _choose_thresholds(
+    model: EarlyExitClassifier, dataset: Dataset, options: argparse.Namespace
+) -> str | None:
+    """Set the thresholds that the options ask for; says how, for the record."""
+    cost = macs(model.architecture, model.num_classes, options.convention)
     if options.max_macs is not None:
-        split = dataset.validation
-        model.set_budget(
-            options.max_macs, split.images, split.labels, options.convention
+        chosen = exits.thresholds_for_budget(
+            *_validation(model, dataset), cost, options.max_macs, rule=model.exit_rule
         )
+        how = f"most accurate within {options.max_macs:,.0f}"
+    elif options.target_macs is not None:
+        chosen = exits.tune_thresholds(
+            *_validation(model, dataset),
+            cost,
+            target_macs=options.target_macs,
+            rule=model.exit_rule,
+        )
+        how = f"best by the paper's score for {options.target_macs:,.0f}"
+    else:
+        return None
+    model.thresholds = chosen.thresholds
+    return f"{how} average MACs ({options.convention}) on the validation split"
+
+
+def _validation(
+    model: EarlyExitClassifier, dataset: Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels of the validation split."""
+    images, labels = dataset.validation
+    return model.predict(images, batch_size=256, verbose=0), labels
 
 
 def _floats(text: str) -> list[float]:
@@ -492,17 +490,12 @@ def _floats(text: str) -> list[float]:
 
 
 def _console() -> Any:
-    from rich.console import Console
-
     console = Console()
     # Where nobody watches, a pipe or a log, lines need not fit a terminal.
     return console if console.is_terminal else Console(width=120)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -60,8 +60,12 @@ def benchmark(
         rounds: How often to repeat; medians are reported.
 
     Raises:
-        ValueError: There are fewer images than one batch.
+        ValueError: There are fewer images than one batch, or a number is below 1.
     """
+    if batch_size < 1 or rounds < 1:
+        raise ValueError(
+            f"batch_size is {batch_size}, rounds {rounds}; expected are 1 or more."
+        )
     if len(images) < batch_size:
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}; pass more."

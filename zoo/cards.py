@@ -128,6 +128,8 @@ def render(record: dict[str, Any]) -> str:
         parts += ["## Notes", "\n".join(f"- {note}" for note in record["notes"])]
     if record["training"]:
         parts += ["## Training", _facts(record["training"])]
+        if "recipe" in record["training"] and "data" in record:
+            parts += ["To train it again:", f"```\n{_command(record)}\n```"]
     if record.get("frontier"):
         points = thinned(record["frontier"])
         parts += [
@@ -139,6 +141,27 @@ def render(record: dict[str, Any]) -> str:
         ]
     parts += ["## Weights", f"SHA-256 `{weights['sha256']}`."]
     return "\n\n".join(parts) + "\n"
+
+
+def _command(record: dict[str, Any]) -> str:
+    """The command that repeats the recorded training."""
+    facts, recipe = record["training"], record["training"]["recipe"]
+    source = "--start" if facts.get("start") else "--architecture"
+    options = {
+        source: facts.get("start") or record["name"],
+        "--teacher": facts.get("teacher"),
+        "--data": record["data"]["name"],
+        "--recipe": recipe["name"],
+        "--epochs": recipe["epochs"],
+        "--batch-size": recipe["batch_size"],
+        "--learning-rate": recipe["learning_rate"],
+        "--weight-decay": recipe["weight_decay"],
+        "--distillation": recipe["distillation"],
+        "--seed": facts.get("seed"),
+        "--out": "DIR",
+    }
+    given = (f"{key} {value}" for key, value in options.items() if value is not None)
+    return " \\\n  ".join(["python -m zoo train", *given])
 
 
 def _facts(facts: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import difflib
 import hashlib
 import os
 import pathlib
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -140,6 +142,12 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
             train, test = _from_npz(path, len(source.class_names))
         else:
             train, test = _from_tfds(name, data_dir)
+    if len(train.labels) <= source.validation or not len(test.labels):
+        raise ValueError(
+            f"{name} has {len(train.labels)} training and {len(test.labels)} test "
+            f"images; expected are more than {source.validation}, which are held out "
+            "for validation, and at least one."
+        )
     order = np.random.default_rng(0).permutation(len(train.labels))
     held, kept = order[: source.validation], np.sort(order[source.validation :])
     return Dataset(
@@ -165,18 +173,24 @@ def _digits() -> tuple[Split, Split]:
 
 
 def _from_npz(path: pathlib.Path, num_classes: int) -> tuple[Split, Split]:
-    splits = []
+    arrays = []
     try:
         with np.load(path, allow_pickle=False) as file:
             for part in ("train", "test"):
-                images, labels = file[f"x_{part}"], file[f"y_{part}"].reshape(-1)
-                splits.append(_checked(images, labels, num_classes, f"{path}, {part}"))
-    except (KeyError, OSError, EOFError) as error:
+                arrays.append((file[f"x_{part}"], file[f"y_{part}"].reshape(-1)))
+    except (  # what a damaged archive, a foreign file or a missing array can raise
+        *(KeyError, OSError, EOFError, ValueError, TypeError, AttributeError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise ValueError(
             f"{path} is not readable as a data set: {error}. Expected are the arrays "
             "x_train, y_train, x_test and y_test."
         ) from error
-    return splits[0], splits[1]
+    train, test = (
+        _checked(images, labels, num_classes, f"{path}, {part}")
+        for part, (images, labels) in zip(("train", "test"), arrays)
+    )
+    return train, test
 
 
 def _checked(

@@ -13,6 +13,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Write to a temporary file in the same folder, then rename it to `path`.
 
     Whatever interrupts the writing (a kill, a full disk), `path` keeps its old content.
+    What a kill leaves behind, `.partial.NAME`, the next writing replaces.
 
     Example:
         >>> with replacing("model.weights.h5") as temporary:
@@ -22,7 +23,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: The folder is missing or read-only, or the disk is full.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".partial.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -62,7 +62,9 @@ def compiled(model: keras.Model) -> Callable[[Any], Any]:
             [v.value for v in model.non_trainable_variables],
             x,
         )
-    return lambda x: model(x, training=False)
+    import torch
+
+    return torch.no_grad()(lambda x: model(x, training=False))
 
 
 class Segments:

@@ -192,9 +192,9 @@ def _pooled(x: Any, name: str) -> Any:
 
 
 def classifier(x: Any, num_classes: int, name: str) -> Any:
-    """Dense layer to logits of shape `(batch, num_classes)`."""
+    """Dense layer to logits of shape `(batch, num_classes)`, in single precision."""
     x = layers.Flatten(name=f"{name}_flatten")(x)
-    return layers.Dense(num_classes, name=f"{name}_classifier")(x)
+    return layers.Dense(num_classes, dtype="float32", name=f"{name}_classifier")(x)
 
 
 def preprocess(images: Any, resolution: int, crop: float = 1.0) -> Any:

@@ -40,7 +40,8 @@ class EarlyExitClassifier(keras.Model):
     Attributes:
         frontier: Pareto-optimal threshold settings measured on validation images, as a
             tuple of `zoo.exits.OperatingPoint` in "standard" MACs, cheapest first;
-            empty until measured. `set_budget` chooses among them.
+            empty until measured. `set_budget` chooses among them. `zoo.save` keeps it
+            and `class_names`; Keras's own `save` does not.
         class_names: Names of the classes, or None.
         macs: The `zoo.Cost` of the network in "standard" MACs.
         exit_features: Symbolic feature map at each exit but the last.
@@ -70,6 +71,7 @@ class EarlyExitClassifier(keras.Model):
         if not isinstance(architecture, Architecture):
             architecture = Architecture.from_dict(architecture)
         cost = macs(architecture, num_classes)
+        num_classes = int(num_classes)  # NumPy's integers are no JSON
         images = keras.Input((None, None, 3), name="images")
         x = layers.stem(layers.preprocess(images, architecture.resolution, crop))
         features, logits = [], []
@@ -93,8 +95,10 @@ class EarlyExitClassifier(keras.Model):
 
         self.architecture = architecture
         self.num_classes = num_classes
-        self.exit_rule = exit_rule
-        self.exit_weights = exit_weights
+        self._exit_rule = exit_rule
+        self.exit_weights = (
+            None if exit_weights is None else tuple(map(float, exit_weights))
+        )
         self.crop = crop
         self.macs: Cost = cost
         self.frontier: tuple[exits.OperatingPoint, ...] = ()
@@ -120,6 +124,11 @@ class EarlyExitClassifier(keras.Model):
         return len(self.exit_logits)
 
     @property
+    def exit_rule(self) -> str:
+        """Which confidence the thresholds are compared with."""
+        return self._exit_rule
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         """One per exit but the last; may be set. 1 switches an exit off."""
         return self._thresholds
@@ -127,7 +136,11 @@ class EarlyExitClassifier(keras.Model):
     @thresholds.setter
     def thresholds(self, values: Sequence[float]) -> None:
         self._thresholds = check_thresholds(values, count=self.num_exits - 1)
-        self.train_function = self.test_function = None  # they hold the old values
+        # Compiled steps hold the old values.
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+        if self.test_function is not None:
+            self.make_test_function(force=True)
 
     def predict_early(self, images: Any, batch_size: int = 256) -> EarlyPrediction:
         """Predict, and stop computing for each image at the exit where it leaves.
@@ -203,8 +216,13 @@ class EarlyExitClassifier(keras.Model):
 
     @property
     def metrics(self) -> list:
-        """Keras's metrics, then accuracy by the exit rule, of each exit, and MACs."""
-        return [*super().metrics, *self._untracked.metrics]
+        """Keras's metrics and `exit_metrics`."""
+        return [*super().metrics, *self.exit_metrics]
+
+    @property
+    def exit_metrics(self) -> list:
+        """Accuracy by the exit rule, accuracy of each exit, average MACs."""
+        return self._untracked.metrics
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -224,10 +242,10 @@ class EarlyExitClassifier(keras.Model):
             ValueError: The loss given to `compile` does not take logits.
         """
         loss = getattr(self, "loss", None) or _CROSS_ENTROPY
-        if not isinstance(loss, keras.losses.Loss):
+        if not getattr(loss, "from_logits", isinstance(loss, keras.losses.Loss)):
             raise ValueError(
                 f"loss is {loss!r}; the outputs are logits, so leave the loss out "
-                "or pass an object, such as "
+                "or pass an object that takes logits, such as "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
             )
         return [
@@ -242,6 +260,12 @@ class EarlyExitClassifier(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics; those given to `compile` see the exit rule's logits."""
+        chosen = self.update_exit_metrics(y, y_pred, sample_weight)
+        super().compute_metrics(x, y, chosen, sample_weight)
+        return self.get_metrics_result()
+
+    def update_exit_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None):
+        """Update `exit_metrics`; returns the logits that the exit rule chooses."""
         confidences = exits.confidence(y_pred, self.exit_rule)
         taken = ops.one_hot(
             exits.first_exit(confidences, self.thresholds), self.num_exits
@@ -258,11 +282,9 @@ class EarlyExitClassifier(keras.Model):
             *(correct[:, k] for k in range(self.num_exits)),
             ops.sum(taken * spent, -1),
         ]
-        for metric, value in zip(self._untracked.metrics, values):
+        for metric, value in zip(self.exit_metrics, values):
             metric.update_state(value, sample_weight)
-        chosen = ops.sum(y_pred * ops.cast(taken[:, :, None], y_pred.dtype), axis=1)
-        super().compute_metrics(x, y, chosen, sample_weight)
-        return self.get_metrics_result()
+        return ops.sum(y_pred * ops.cast(taken[:, :, None], y_pred.dtype), axis=1)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """Keras's `fit`; labels in an array are checked first."""

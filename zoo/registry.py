@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import hashlib
+import importlib
 import json
 import os
 import pathlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -80,7 +81,10 @@ def load(
     """
     folder = _folder(name)
     record = _read_config(folder)
-    model = EarlyExitClassifier(**record["model"])
+    try:
+        model = EarlyExitClassifier(**record["model"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
     if weights:
         model.load_weights(_checked_weights(folder, record))
     if num_classes is not None:
@@ -106,13 +110,15 @@ def save(
 
     Weights are stored in half precision where they are kernels (vectors, such as those
     of batch normalisation, stay in single precision). What is measured is measured on
-    the weights as stored. Files are written aside and renamed at the end.
+    the weights as stored. The files are written aside and renamed together at the end;
+    should a kill fall between the renames, `load` sees it by the checksum.
 
     Args:
         model: The model; its name becomes the folder's.
         folder: Where to; made if it does not exist.
         dataset: Measures the model on its test part, and the threshold frontier on its
-            validation part; without one the card has no figures.
+            validation part; without one the card has no figures, and the frontier is
+            the model's.
         training: How the model was trained, for the card; see `provenance`.
         notes: Sentences for the card.
 
@@ -120,16 +126,17 @@ def save(
         The record written to `config.json`.
 
     Raises:
-        OSError: The folder cannot be written; nothing that was there is lost.
+        OSError: The folder cannot be written; what was there stays.
+        ValueError: A weight is NaN or infinite.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Made absolute, so that `--out .` has a name, too.
     name = folder.resolve().name
-    with (
-        replacing(folder / WEIGHTS) as weights_file,
-        replacing(folder / CARD) as card_file,
+    with (  # renamed in reverse: without its config a folder is no model
         replacing(folder / CONFIG) as config_file,
+        replacing(folder / CARD) as card_file,
+        replacing(folder / WEIGHTS) as weights_file,
     ):
         _write_weights(model, weights_file)
         stored = EarlyExitClassifier(**_model_config(model, name))
@@ -146,9 +153,12 @@ def save(
             },
             "training": training,
             "notes": list(notes),
+            "frontier": _points(model.frontier),
             **(measure(stored, dataset) if dataset is not None else {}),
         }
-        config_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(record, indent=1)
+        record = json.loads(text)
+        config_file.write_text(text + "\n", encoding="utf-8")
         card_file.write_text(render(record), encoding="utf-8")
     return record
 
@@ -166,12 +176,6 @@ def measure(model: EarlyExitClassifier, dataset: Dataset) -> dict[str, Any]:
         part: model.predict(split.images, batch_size=256, verbose=0)
         for part, split in parts.items()
     }
-    frontier = exits.frontier(
-        logits["validation"],
-        dataset.validation.labels,
-        model.macs,
-        rule=model.exit_rule,
-    )
     return {
         "data": {
             "name": dataset.name,
@@ -185,11 +189,22 @@ def measure(model: EarlyExitClassifier, dataset: Dataset) -> dict[str, Any]:
             part: report(model, logits[part], split.labels)
             for part, split in parts.items()
         },
-        "frontier": [
-            {k: v for k, v in asdict(point).items() if k != "score"}
-            for point in frontier
-        ],
+        "frontier": frontier(model, logits["validation"], dataset.validation.labels),
     }
+
+
+def frontier(
+    model: EarlyExitClassifier, logits: Any, labels: Any
+) -> list[dict[str, Any]]:
+    """The Pareto-optimal threshold settings as records, in standard MACs."""
+    return _points(exits.frontier(logits, labels, model.macs, rule=model.exit_rule))
+
+
+def _points(points: Iterable[OperatingPoint]) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in asdict(point).items() if key != "score"}
+        for point in points
+    ]
 
 
 def report(model: EarlyExitClassifier, logits: Any, labels: Any) -> dict[str, Any]:
@@ -227,9 +242,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
 
 
 def _backend_version() -> str:
-    import importlib.metadata
-
-    return importlib.metadata.version(keras.backend.backend())
+    return importlib.import_module(keras.backend.backend()).__version__
 
 
 def _devices() -> str:
@@ -259,7 +272,7 @@ def _read_config(folder: pathlib.Path) -> dict[str, Any]:
                 f"{path} has format {record['format']}; this version reads {FORMAT}."
             )
         record["model"], record["weights"]["sha256"], record["class_names"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged: {error!r}. Save the model anew."
         ) from error
@@ -308,10 +321,7 @@ def _write_weights(model: EarlyExitClassifier, path: pathlib.Path) -> None:
                 if name.split("/")[0] == "optimizer":
                     return
                 if isinstance(item, h5py.Dataset):
-                    kernel = item.ndim > 1 and item.dtype == np.float32
-                    target.create_dataset(
-                        name, data=item[()], dtype=np.float16 if kernel else item.dtype
-                    )
+                    target.create_dataset(name, data=_stored(name, item[()]))
                 else:
                     target.require_group(name)
                 target[name].attrs.update(item.attrs)
@@ -320,6 +330,17 @@ def _write_weights(model: EarlyExitClassifier, path: pathlib.Path) -> None:
             target.attrs.update(source.attrs)
     finally:
         full.unlink(missing_ok=True)
+
+
+def _stored(name: str, weights: np.ndarray) -> np.ndarray:
+    """Kernels in half precision unless they overflow it; all else as it is."""
+    if weights.dtype != np.float32:
+        return weights
+    if not np.isfinite(weights).all():
+        raise ValueError(f"The weights {name} hold NaN or infinite values.")
+    with np.errstate(over="ignore"):
+        half = weights.astype(np.float16)
+    return half if weights.ndim > 1 and np.isfinite(half).all() else weights
 
 
 def _with_new_classifiers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -63,24 +64,29 @@ class Recipe:
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
+        tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
         limits = {
-            "epochs": (1, None),
-            "batch_size": (1, None),
-            "learning_rate": (0, None),
+            "epochs": (1, most),
+            "batch_size": (1, most),
+            "learning_rate": (tiny, most),
             "warmup_epochs": (0, self.epochs),
-            "momentum": (0, 1),
-            "weight_decay": (0, None),
+            "momentum": (0, 0.9999),
+            "weight_decay": (0, most),
+            "clip_norm": (tiny, most),
             "erase": (0, 1),
-            "crop": (0, 1),
+            "crop": (0.1, 1),
             "distillation": (0, 1),
-            "temperature": (0, None),
+            "temperature": (tiny, most),
         }
         for field, (low, high) in limits.items():
             value = getattr(self, field)
-            if value < low or (high is not None and value > high):
-                upper = "" if high is None else f", at most {high}"
+            if value is None and field == "clip_norm":
+                continue
+            if not low <= value <= high:  # so written, NaN is refused, too
+                least = "above 0" if low == tiny else f"{low} or more"
+                most_text = "" if high == most else f", at most {high}"
                 raise ValueError(
-                    f"Recipe.{field} is {value!r}; expected is at least {low}{upper}."
+                    f"Recipe.{field} is {value!r}; expected is {least}{most_text}."
                 )
         if self.augmentation not in AUGMENTATIONS:
             raise ValueError(
@@ -119,6 +125,8 @@ RECIPES = {
 def recipe(name: str, **changes: Any) -> Recipe:
     """One of `RECIPES`, with some of its fields changed.
 
+    With fewer epochs the warm-up is shortened to at most a tenth of them.
+
     Raises:
         ValueError: There is no such recipe, or a value is out of range.
     """
@@ -126,7 +134,10 @@ def recipe(name: str, **changes: Any) -> Recipe:
         raise ValueError(
             f"There is no recipe {name!r}; known are {', '.join(RECIPES)}."
         )
-    return replace(RECIPES[name], **changes)
+    base = RECIPES[name]
+    if "epochs" in changes and "warmup_epochs" not in changes:
+        changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
+    return replace(base, **changes)
 
 
 def augment(recipe: Recipe, flip: bool, seed: int) -> keras.layers.Layer:
@@ -143,11 +154,18 @@ def augment(recipe: Recipe, flip: bool, seed: int) -> keras.layers.Layer:
     elif recipe.augmentation == "resized_crop":
         parts.append(augmentation.RandomResizedCrop(seed=seed))
     if flip and recipe.augmentation != "none":
-        parts.append(keras.layers.RandomFlip("horizontal", seed=seed + 1))
+        parts.append(
+            keras.layers.RandomFlip(
+                "horizontal", seed=seed + 1, data_format="channels_last"
+            )
+        )
     if recipe.erase:
         parts.append(
             keras.layers.RandomErasing(
-                recipe.erase, value_range=(0, 255), seed=seed + 2
+                (recipe.erase, recipe.erase),
+                value_range=(0, 255),
+                seed=seed + 2,
+                data_format="channels_last",
             )
         )
     return keras.Sequential(parts or [keras.layers.Identity()], name="augmentation")
@@ -186,8 +204,8 @@ def train(
         epoch's logs.
 
     Raises:
-        ValueError: The folder holds another training, classes do not fit, or there are
-            no images.
+        ValueError: The folder holds another training, the classes, the crop or the
+            teacher do not fit, or there are no images.
         FloatingPointError: The loss became NaN or infinite.
     """
     if dataset.num_classes != model.num_classes:
@@ -195,6 +213,16 @@ def train(
             f"The model has {model.num_classes} classes, {dataset.name} has "
             f"{dataset.num_classes}."
         )
+    for part in ("train", "validation"):
+        if not len(getattr(dataset, part).labels):
+            raise ValueError(f"{dataset.name} has no images in its {part} part.")
+    if model.crop != recipe.crop:
+        raise ValueError(
+            f"The model's crop is {model.crop}, the recipe's is {recipe.crop}: build "
+            f"the model with crop={recipe.crop}."
+        )
+    if teacher is not None:
+        _check_teacher(teacher, recipe, dataset)
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
     batches = _Batches(dataset.train, batch_size, seed)
     trainer = _Trainer(model, augment(recipe, dataset.flip, seed), recipe, teacher)
@@ -212,10 +240,10 @@ def train(
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
             "seed": seed,
-            "teacher": teacher.name if teacher is not None else None,
+            "teacher": None if teacher is None else _weights_digest(teacher),
         }
-        _check_same_training(folder, settings)
         checkpoint = folder / "checkpoint.weights.h5"
+        _check_same_training(folder, settings, resumes=checkpoint.exists())
         if checkpoint.exists():
             trainer.load_weights(checkpoint)
             steps = int(ops.convert_to_numpy(trainer.optimizer.iterations))
@@ -237,12 +265,14 @@ def train(
         verbose=verbose,
     ).history
     log += [dict(zip(history, row)) for row in zip(*history.values())]
+    if not log:
+        raise ValueError(f"{folder} holds a finished training, but its log is gone.")
     seconds = sum(float(row["seconds"]) for row in log)
     return {
         "epochs": len(log),
         "seconds": round(seconds, 1),
         "images_per_second": round(len(log) * len(batches) * batch_size / seconds),
-        "final": {key: float(value) for key, value in log[-1].items()},
+        "final": {k: float(value) for k, value in log[-1].items() if k != "epoch"},
     }
 
 
@@ -279,8 +309,10 @@ class _Trainer(keras.Model):
         self.model = model
         self.augmentation = augmentation
         self.recipe = recipe
-        self.teacher = teacher if recipe.distillation else None
-        if self.teacher is not None:
+        self.teacher = None
+        if teacher is not None:  # a frozen copy, so that the caller's stays as it is
+            self.teacher = keras.models.clone_model(teacher)
+            self.teacher.set_weights(teacher.get_weights())
             self.teacher.trainable = False
 
     def build(self, input_shape):
@@ -314,11 +346,11 @@ class _Trainer(keras.Model):
 
     @property
     def metrics(self):
-        return [self._loss_tracker, *self.model.metrics]
+        return [self._loss_tracker, *self.model.exit_metrics]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         logits = y_pred[:, : self.model.num_exits]
-        self.model.compute_metrics(x, y, logits, sample_weight)
+        self.model.update_exit_metrics(y, logits, sample_weight)
         return self.get_metrics_result()
 
 
@@ -398,11 +430,33 @@ def _tensorboard(folder: pathlib.Path) -> list[keras.callbacks.Callback]:
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
-def _check_same_training(folder: pathlib.Path, settings: dict[str, Any]) -> None:
+def _check_teacher(teacher: keras.Model, recipe: Recipe, dataset: Dataset) -> None:
+    if not recipe.distillation:
+        raise ValueError(
+            "There is a teacher, but Recipe.distillation is 0: nothing would be learnt "
+            "from it."
+        )
+    if teacher.output_shape[-1] != dataset.num_classes:
+        raise ValueError(
+            f"The teacher has {teacher.output_shape[-1]} classes, {dataset.name} has "
+            f"{dataset.num_classes}."
+        )
+
+
+def _weights_digest(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights))
+    return digest.hexdigest()[:16]
+
+
+def _check_same_training(
+    folder: pathlib.Path, settings: dict[str, Any], resumes: bool
+) -> None:
     """Note the settings in the folder, or raise if it holds a training with others."""
     path = folder / "training.json"
     settings = json.loads(json.dumps(settings))
-    if path.exists():
+    if resumes and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in settings if settings[key] != before.get(key))
         if changed:

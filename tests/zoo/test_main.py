@@ -105,6 +105,11 @@ def test_help_lists_every_command(capsys):
         (["show"], "MODEL"),
         (["evaluate", MODEL, "--split", "all"], "invalid choice: 'all'"),
         (["evaluate", MODEL, "--max-macs", "few"], "invalid float value: 'few'"),
+        (
+            ["evaluate", MODEL, "--max-macs", "1e6", "--thresholds", "1,1"],
+            "not allowed with argument",
+        ),
+        (["train", "--out", "x"], "one of the arguments --architecture --start"),
     ],
 )
 def test_wrong_usage_exits_with_2(capsys, arguments, message):
@@ -181,6 +186,14 @@ def test_evaluate_takes_thresholds(run, record):
     assert run("evaluate", MODEL, "--json")["thresholds"] == [
         *record["model"]["thresholds"]
     ]
+
+
+def test_evaluate_tunes_thresholds_for_a_target_by_the_score_of_the_paper(run):
+    model, split = registry.load(MODEL), data.load("digits").validation
+    logits = model.predict(split.images, batch_size=256, verbose=0)
+    best = exits.tune_thresholds(logits, split.labels, model.macs, target_macs=9e5)
+    found = run("evaluate", MODEL, "--target-macs", "9e5", "--json")
+    assert found["thresholds"] == list(best.thresholds)
 
 
 @pytest.mark.parametrize("convention", ["standard", "aebnas"])

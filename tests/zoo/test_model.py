@@ -208,7 +208,12 @@ def test_a_loss_object_is_applied_to_every_exit(model, images, logits, labels, c
 @pytest.mark.parametrize("eagerly", [True, False])
 @pytest.mark.parametrize(
     "loss",
-    ["sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy],
+    [
+        "sparse_categorical_crossentropy",
+        keras.losses.sparse_categorical_crossentropy,
+        keras.losses.SparseCategoricalCrossentropy(),
+    ],
+    ids=["name", "function", "probabilities"],
 )
 def test_a_loss_that_is_no_object_is_rejected(
     model, images, labels, copy_of, loss, eagerly
@@ -224,13 +229,13 @@ def test_a_loss_that_is_no_object_is_rejected(
 
 def test_the_logs_follow_the_thresholds(twin, images, logits, labels, balanced):
     early = balanced(logits)
-    accuracies = set()
+    seen = set()
     for thresholds in (early, (1, early[1]), (1, 1), (0, 0.5), early):
         twin.thresholds = thresholds
         logs = evaluated(twin, images, labels, batch_size=24)
         assert_logged(logs, expected_metrics(twin, logits, labels))
-        accuracies.add((logs["accuracy"], logs["average_macs"]))
-    assert len(accuracies) == 4
+        seen.add((logs["accuracy"], logs["average_macs"]))
+    assert len(seen) == 4
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
@@ -245,6 +250,21 @@ def test_the_logs_of_fit_follow_the_thresholds(
         history = frozen.fit(images, labels, verbose=0).history
         logs = {key: value for key, (value,) in history.items()}
         assert_logged(logs, expected_metrics(frozen, logits, labels))
+
+
+def test_thresholds_may_change_while_training(model, images, labels, copy_of):
+    class ChangeMind(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.thresholds = (0, 0.5)
+
+    frozen = copy_of(model, thresholds=(1, 1))
+    frozen.trainable = False
+    frozen.compile("sgd")
+    change = [ChangeMind()]
+    history = frozen.fit(images, labels, epochs=2, callbacks=change, verbose=0).history
+    macs = frozen.macs
+    full = macs.backbone[-1]
+    assert history["average_macs"] == pytest.approx([full, macs.per_exit[0]])
 
 
 @pytest.mark.parametrize("rule", exits.RULES)
@@ -272,9 +292,8 @@ def test_the_logs_follow_the_rule_and_metrics_of_your_own_agree(
 def test_fit_lowers_the_loss(model, images, labels, copy_of):
     learner = copy_of(model)
     learner.compile(keras.optimizers.SGD(0.02))
-    losses = learner.fit(images, labels, batch_size=64, epochs=6, verbose=0).history[
-        "loss"
-    ]
+    history = learner.fit(images, labels, batch_size=64, epochs=6, verbose=0).history
+    losses = history["loss"]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -335,6 +354,11 @@ def test_unusable_thresholds_are_rejected_and_the_old_ones_stay(
 def test_thresholds_become_a_tuple_of_floats(adjustable):
     adjustable.thresholds = np.float32([0.25, 1])
     assert repr(adjustable.thresholds) == "(0.25, 1.0)"
+
+
+def test_the_exit_rule_is_fixed(model):
+    with pytest.raises(AttributeError):
+        model.exit_rule = "entropy"
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,14 @@ def as_numpy(tensor):
 
 
 def network(seed=0, **changes):
-    """A network none of whose weights has its initial value."""
+    """A network none of whose vectors has its initial value."""
     keras.utils.set_random_seed(seed)
     model = zoo.EarlyExitClassifier(SMALL, **{"num_classes": 10, **changes})
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        value = as_numpy(weight)
-        weight.assign(value + 0.1 * np.abs(rng.normal(size=value.shape)))
+        if len(weight.shape) == 1:
+            change = 0.1 * np.abs(rng.normal(size=weight.shape))
+            weight.assign(as_numpy(weight) + change)
     return model
 
 
@@ -59,7 +60,7 @@ Saved = collections.namedtuple("Saved", "folder, model, record, loaded")
 def saved(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
     model = network(
-        thresholds=(0.2,), exit_rule="max_probability", exit_weights=[1, 2], crop=0.9
+        thresholds=(0.6,), exit_rule="max_probability", exit_weights=[1, 2], crop=0.9
     )
     training = registry.provenance(recipe={"name": "none", "epochs": 3}, seed=7)
     record = zoo.save(model, folder, dataset, training, ["Nobody trained it."])
@@ -134,7 +135,7 @@ def test_the_record_holds_what_the_stored_weights_give(saved, dataset, part):
         assert found["utilisation"] == pytest.approx(expected.utilisation)
         assert found["exit_accuracy"] == pytest.approx(expected.exit_accuracy)
         assert found["leaving_accuracy"] == pytest.approx(expected.leaving_accuracy)
-        assert found["thresholds"] == [0.2]
+        assert found["thresholds"] == [0.6]
         assert found["samples"] == len(split.labels)
     assert 0 < found["utilisation"][0] < 1
 
@@ -163,7 +164,7 @@ def test_the_card_shows_what_was_measured(saved):
     test = saved.record["results"]["test"]
     shown = [
         *("# small", "max_probability", "- Nobody trained it.", "name none, epochs 3"),
-        *("after stage 2", "final", "| 0.2 |", "80 for the results"),
+        *("after stage 2", "final", "| 0.6 |", "80 for the results"),
         cards.percent(test["accuracy"]),
         *map(cards.million, test["average_macs"].values()),
         *map(cards.million, sum(test["macs"].values(), [])),
@@ -203,7 +204,7 @@ def test_the_state_of_an_optimizer_is_not_saved(saved, tmp_path):
 def test_weights_can_be_left_random(saved, copy):
     (copy / "model.weights.h5").unlink()
     random = zoo.load(copy, weights=False)
-    assert random.thresholds == (0.2,)
+    assert random.thresholds == (0.6,)
     kernel = "final_classifier"
     one, other = (m.get_layer(kernel).get_weights()[0] for m in (random, saved.loaded))
     assert (one != other).all()
@@ -216,7 +217,7 @@ def test_weights_can_be_left_random(saved, copy):
 def test_other_classes_replace_the_classifiers_and_keep_the_rest(saved, classes):
     new = zoo.load(saved.folder, num_classes=classes)
     assert new.output_shape == (None, 2, classes)
-    assert new.thresholds == (0.2,)
+    assert new.thresholds == (0.6,)
     assert new.class_names is None and new.frontier == ()
     replaced = []
     for layer in saved.loaded.layers:
@@ -412,3 +413,29 @@ def test_the_repository_stays_small():
     paths = [root / name for name in listed.split("\0") if name]
     assert len(paths) > 10
     assert sum(p.stat().st_size for p in paths if p.is_file()) < 40e6
+
+
+def test_a_kernel_that_overflows_half_precision_stays_in_single(tmp_path):
+    model = network()
+    layer = model.get_layer("stem_conv")
+    layer.kernel.assign(as_numpy(layer.kernel) * 1e6)
+    zoo.save(model, tmp_path / "large")
+    kernel = zoo.load(tmp_path / "large").get_layer("stem_conv").kernel
+    np.testing.assert_array_equal(as_numpy(kernel), as_numpy(layer.kernel))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    model = network()
+    zoo.save(model, tmp_path / "model")
+    before = contents(tmp_path / "model")
+    layer = model.get_layer("stem_conv")
+    layer.kernel.assign(as_numpy(layer.kernel) * np.nan)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        zoo.save(model, tmp_path / "model")
+    assert contents(tmp_path / "model") == before
+
+
+def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path):
+    model = zoo.load("aebnas_digits")
+    zoo.save(model, tmp_path / "again")
+    assert zoo.load(tmp_path / "again").frontier == model.frontier != ()

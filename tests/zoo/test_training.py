@@ -77,16 +77,18 @@ def trained(dataset, tmp_path_factory):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"epochs": 0}, "Recipe.epochs is 0; expected is at least 1"),
-        ({"batch_size": 0}, "batch_size is 0; expected is at least 1"),
-        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected is at least 0"),
-        ({"warmup_epochs": 6}, "warmup_epochs is 6; expected is at least 0, at most 5"),
-        ({"momentum": 1.1}, "momentum is 1.1; expected is at least 0, at most 1"),
-        ({"weight_decay": -1}, "weight_decay is -1; expected is at least 0"),
-        ({"erase": 1.5}, "erase is 1.5; expected is at least 0, at most 1"),
-        ({"crop": 2}, "crop is 2; expected is at least 0, at most 1"),
-        ({"distillation": -0.5}, "distillation is -0.5; expected is at least 0"),
-        ({"temperature": -1}, "temperature is -1; expected is at least 0"),
+        ({"epochs": 0}, "Recipe.epochs is 0; expected is 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; expected is 1 or more"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected is above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected is above 0"),
+        ({"warmup_epochs": 6}, "warmup_epochs is 6; expected is 0 or more, at most 5"),
+        ({"momentum": 1.1}, "momentum is 1.1; expected is 0 or more, at most 0.9999"),
+        ({"weight_decay": -1}, "weight_decay is -1; expected is 0 or more"),
+        ({"clip_norm": 0}, "clip_norm is 0; expected is above 0"),
+        ({"erase": 1.5}, "erase is 1.5; expected is 0 or more, at most 1"),
+        ({"crop": 2}, "crop is 2; expected is 0.1 or more, at most 1"),
+        ({"distillation": -0.5}, "distillation is -0.5; expected is 0 or more"),
+        ({"temperature": -1}, "temperature is -1; expected is above 0"),
         ({"augmentation": "mixup"}, "'mixup'; allowed are none, shift, resized_crop"),
     ],
 )
@@ -112,9 +114,15 @@ def test_an_unknown_recipe_is_named_with_the_known_ones():
 def test_a_recipe_is_changed_in_the_named_fields_only(name):
     known = training.RECIPES[name]
     assert recipe(name) == known
-    changed = recipe(name, epochs=7)
-    assert changed.epochs == 7
-    assert dataclasses.replace(changed, epochs=known.epochs) == known
+    changed = recipe(name, batch_size=7)
+    assert changed.batch_size == 7
+    assert dataclasses.replace(changed, batch_size=known.batch_size) == known
+
+
+@pytest.mark.parametrize("epochs, warmup", [(100, 2), (20, 2), (10, 1), (1, 0.1)])
+def test_a_short_training_has_a_short_warm_up(epochs, warmup):
+    assert recipe("long", epochs=epochs).warmup_epochs == warmup
+    assert recipe("long", epochs=epochs, warmup_epochs=0).warmup_epochs == 0
 
 
 # Optimizer
@@ -322,14 +330,17 @@ def test_distillation_changes_the_loss_and_not_the_teacher(
     assert outcome["final"]["loss"] != pytest.approx(plain, rel=0.01)
     assert len(model.weights) == len(trained.weights)
     assert_same(before, weights(teacher) if teacher else [])
+    assert teacher is None or teacher.trainable
 
 
 def test_the_recipe_of_the_paper_trains(dataset):
     paper = recipe("paper", epochs=1, batch_size=32)
     model = network(crop=paper.crop)
+    model.compile("adam")  # what a user compiled for changes nothing
     before = weights(model)
     outcome = train(model, dataset, paper, verbose=0)
     assert outcome["epochs"] == 1
+    assert outcome["final"]["loss"] > 1
     assert np.isfinite(outcome["final"]["val_loss"])
     assert any((a != b).any() for a, b in zip(before, weights(model)))
 
@@ -355,6 +366,24 @@ def test_a_teacher_of_other_classes_is_refused(dataset):
     distilling = dataclasses.replace(BRIEF, distillation=0.5)
     with pytest.raises(ValueError, match="teacher"):
         train(network(), dataset, distilling, teacher=other, verbose=0)
+
+
+def test_a_teacher_that_would_teach_nothing_is_refused(dataset, teacher):
+    with pytest.raises(ValueError, match="distillation is 0"):
+        train(network(), dataset, BRIEF, teacher=teacher)
+
+
+def test_a_crop_that_the_model_does_not_have_is_refused(dataset):
+    with pytest.raises(ValueError, match=r"build the model with crop=0\.875"):
+        train(network(), dataset, recipe("paper"))
+
+
+def test_settings_may_change_until_there_is_a_checkpoint(tmp_path):
+    training._check_same_training(tmp_path, {"seed": 1}, resumes=False)
+    training._check_same_training(tmp_path, {"seed": 2}, resumes=False)
+    training._check_same_training(tmp_path, {"seed": 2}, resumes=True)
+    with pytest.raises(ValueError, match="another seed"):
+        training._check_same_training(tmp_path, {"seed": 1}, resumes=True)
 
 
 # Command line
