@@ -292,8 +292,20 @@ def changed_data(dataset):
         ("seed", {"seed": 2}),
         ("recipe, seed", {"seed": 2, "recipe": dataclasses.replace(BRIEF, erase=0)}),
         ("data", {"dataset": changed_data}),
-        ("model", {"model": {"crop": 0.9}}),
-        ("teacher", {"teacher": keras.Sequential(name="teacher")}),
+        ("model", {"model": {"exit_rule": "entropy"}}),
+        (
+            "recipe, teacher",
+            {
+                "recipe": dataclasses.replace(BRIEF, distillation=0.5),
+                "teacher": keras.Sequential(
+                    [
+                        keras.Input((32, 32, 3)),
+                        keras.layers.Flatten(),
+                        keras.layers.Dense(10),
+                    ]
+                ),
+            },
+        ),
     ],
 )
 def test_a_folder_of_another_training_is_refused(trained, dataset, differs, changes):
