@@ -300,6 +300,25 @@ class EarlyExitClassifier(keras.Model):
         if isinstance(labels, np.ndarray):
             exits.check_labels(labels, len(labels), self.num_classes)
 
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """Keras's `export`; the exported function gives every exit's logits.
+
+        On JAX, which cannot export a resize from unknown sizes, the default input is
+        `(batch, resolution, resolution, 3)`; `input_signature` sets another size.
+        """
+        if input_signature is None and keras.backend.backend() == "jax":
+            side = self.architecture.resolution
+            shape = (None, side, side, 3)
+            input_signature = [keras.InputSpec(shape=shape, dtype="float32")]
+        return super().export(filepath, format, verbose, input_signature, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {

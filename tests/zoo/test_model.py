@@ -573,15 +573,44 @@ np.testing.assert_allclose(found.confidences, taken, atol=1e-5)
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
-def test_jax_alone_trains_and_predicts_early():
-    root = pathlib.Path(__file__).parents[2]
+EXPORT = """
+import sys
+import numpy as np
+import tensorflow as tf
+import zoo
+
+model = zoo.load("aebnas_digits")
+images = zoo.data.load("digits").test.images[:5].astype("float32")
+model.export(sys.argv[1], verbose=False)
+loaded = tf.saved_model.load(sys.argv[1])
+served = loaded.serve(images).numpy()
+expected = model.predict(images, verbose=0)
+np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-4)
+"""
+
+
+def run_on_jax(*arguments):
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TENSORFLOW],
-        cwd=root,
+        [sys.executable, "-c", *arguments],
+        cwd=pathlib.Path(__file__).parents[2],
         env=os.environ | environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+needs_jax = pytest.mark.skipif(
+    not importlib.util.find_spec("jax"), reason="JAX is not installed"
+)
+
+
+@needs_jax
+def test_jax_alone_trains_and_predicts_early():
+    run_on_jax(WITHOUT_TENSORFLOW)
+
+
+@needs_jax
+def test_jax_exports_a_saved_model(tmp_path):
+    run_on_jax(EXPORT, str(tmp_path / "exported"))
