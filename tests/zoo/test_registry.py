@@ -2,6 +2,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -389,18 +390,42 @@ def test_a_pretrained_model_loads_and_is_documented(name):
         )
 
 
-def test_aebnas_digits_is_as_good_as_recorded():
-    digits, record = data.load("digits"), registry.config("aebnas_digits")
-    model = zoo.load("aebnas_digits")
-    assert record["data"]["fingerprint"] == digits.fingerprint
-    for part in ("validation", "test"):
-        split = getattr(digits, part)
-        logits = model.predict(split.images, verbose=0)
-        found = registry.report(model, logits, split.labels)
-        expected = record["results"][part]
-        assert found["accuracy"] >= 0.96
-        assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
-        assert found["average_macs"] == pytest.approx(expected["average_macs"])
+# Of each shipped model: least test accuracy and, in the aebnas convention, most MACs.
+PROMISED = {
+    "aebnas_digits": (0.96, 1e6),
+    "aebnas_cifar10_small": (0.80, 2.44e6),
+}
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_pretrained_model_keeps_its_promise_and_its_record(name):
+    record = registry.config(name)
+    source = record["data"]["name"]
+    folder = os.environ.get(data.DATA_DIR_VARIABLE, "")
+    if source != "digits" and not (pathlib.Path(folder) / f"{source}.npz").is_file():
+        pytest.skip(f"needs {source}.npz in the folder that AEBNAS_DATA_DIR names")
+    dataset, model = data.load(source), zoo.load(name)
+    # Some copies of CIFAR-10 differ in a few pixels.
+    same = record["data"]["fingerprint"] == dataset.fingerprint
+    split, expected = dataset.test, record["results"]["test"]
+    logits = model.predict(split.images, batch_size=256, verbose=0)
+    found = registry.report(model, logits, split.labels)
+    margin = 1.01 / len(split.labels) if same else 0.003
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=margin)
+    assert found["average_macs"] == pytest.approx(expected["average_macs"], rel=margin)
+    accuracy, macs = PROMISED[name]
+    assert found["accuracy"] >= accuracy
+    assert found["average_macs"]["aebnas"] <= macs
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_pretrained_model_answers_alike_when_it_skips(name):
+    model, images = zoo.load(name), data.load("digits").test.images
+    logits = model.predict(images, verbose=0)
+    chosen = exits.decide(logits, model.thresholds, model.exit_rule)
+    found = model.predict_early(images, batch_size=100)
+    assert (found.exits == chosen).all()
+    assert (found.labels == logits.argmax(-1)[range(len(images)), chosen]).all()
 
 
 def test_the_repository_stays_small():
