@@ -1,10 +1,20 @@
 """One small early-exit network and its answers, shared by all tests."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
-from zoo import Architecture, Branch, ConvModule, EarlyExitClassifier, Stage, exits
+from zoo import (
+    Architecture,
+    Branch,
+    ConvModule,
+    EarlyExitClassifier,
+    Stage,
+    data,
+    exits,
+)
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +92,15 @@ def balanced():
         return tuple(thresholds)
 
     return balanced
+
+
+@pytest.fixture(scope="session")
+def first_digits():
+    """The digits, with so many of the first images in each part."""
+
+    def first(**parts):
+        digits = data.load("digits")
+        taken = {part: getattr(digits, part).take(n) for part, n in parts.items()}
+        return dataclasses.replace(digits, **taken)
+
+    return first

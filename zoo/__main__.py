@@ -253,7 +253,6 @@ def _overview(record: dict[str, Any]) -> dict[str, Any]:
 def _show(options: argparse.Namespace) -> None:
     if options.json:
         return _print_json(registry.config(options.model))
-
     _console().print(Markdown(registry.card(options.model)))
 
 
@@ -284,7 +283,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     model = registry.load(options.model)
     names = cards.exit_names(model.get_config())
-    costs = model.macs.per_exit_with([t < 1 for t in model.thresholds])
+    costs = model.macs.per_exit_at(model.thresholds)
     answers = []
     for path in options.images:
         try:

@@ -74,7 +74,7 @@ def benchmark(
     images = images[: len(images) // batch_size * batch_size]
     network, segments = compiled(model), model.segments()
     taken = model.predict_early(images, batch_size=batch_size).exits
-    spent = model.macs.per_exit_with([threshold < 1 for threshold in model.thresholds])
+    spent = model.macs.per_exit_at(model.thresholds)
     # Each segment's full batch of input, and the share of the images that reach it.
     inputs = [ops.convert_to_tensor(images[:batch_size], "float32")]
     for function in segments.functions[:-1]:

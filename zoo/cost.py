@@ -61,6 +61,10 @@ class Cost:
             total.append(prefix + spent)
         return tuple(total)
 
+    def per_exit_at(self, thresholds: Sequence[float]) -> tuple[int, ...]:
+        """Like `per_exit`, without the branches whose threshold of 1 is off."""
+        return self.per_exit_with([threshold < 1 for threshold in thresholds])
+
 
 class _Conv(NamedTuple):
     """A convolution's output height (and width), channels in and out, and kernel."""

@@ -170,7 +170,7 @@ def evaluate(
     answered = correct[np.arange(len(labels)), chosen]
     count = np.bincount(chosen, minlength=logits.shape[1])
     hits = np.bincount(chosen, weights=answered, minlength=logits.shape[1])
-    macs = cost.per_exit_with([threshold < 1 for threshold in thresholds])
+    macs = cost.per_exit_at(thresholds)
     return Evaluation(
         thresholds=thresholds,
         accuracy=float(answered.mean()),
@@ -286,7 +286,7 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
 
 def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:
     """The same operating point with its average MACs in another convention."""
-    macs = cost.per_exit_with([threshold < 1 for threshold in point.thresholds])
+    macs = cost.per_exit_at(point.thresholds)
     average = float(np.dot(point.utilisation, np.array(macs, float)))
     changes = {"macs": macs} if isinstance(point, Evaluation) else {}
     return replace(point, average_macs=average, score=None, **changes)

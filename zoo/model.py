@@ -274,9 +274,7 @@ class EarlyExitClassifier(keras.Model):
         correct = ops.cast(
             ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y[:, None]), "float32"
         )
-        spent = ops.convert_to_tensor(
-            self.macs.per_exit_with([t < 1 for t in self.thresholds]), "float32"
-        )
+        spent = ops.convert_to_tensor(self.macs.per_exit_at(self.thresholds), "float32")
         values = [
             ops.sum(correct * taken, -1),
             *(correct[:, k] for k in range(self.num_exits)),

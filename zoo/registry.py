@@ -139,12 +139,13 @@ def save(
         replacing(folder / WEIGHTS) as weights_file,
     ):
         _write_weights(model, weights_file)
-        stored = EarlyExitClassifier(**_model_config(model, name))
+        model_config = model.get_config() | {"name": name}
+        stored = EarlyExitClassifier(**model_config)
         stored.load_weights(weights_file)
         record = {
             "format": FORMAT,
             "name": name,
-            "model": _model_config(model, name),
+            "model": model_config,
             "class_names": _class_names(model, dataset),
             "weights": {
                 "sha256": _sha256(weights_file),
@@ -201,10 +202,11 @@ def frontier(
 
 
 def _points(points: Iterable[OperatingPoint]) -> list[dict[str, Any]]:
-    return [
-        {key: value for key, value in asdict(point).items() if key != "score"}
-        for point in points
-    ]
+    return [_record(point) for point in points]
+
+
+def _record(point: OperatingPoint) -> dict[str, Any]:
+    return {key: value for key, value in asdict(point).items() if key != "score"}
 
 
 def report(model: EarlyExitClassifier, logits: Any, labels: Any) -> dict[str, Any]:
@@ -214,16 +216,20 @@ def report(model: EarlyExitClassifier, logits: Any, labels: Any) -> dict[str, An
         The fields of `zoo.exits.Evaluation`, with `average_macs` and `macs` as
         dictionaries by convention.
     """
-    by_convention = {}
-    for convention in CONVENTIONS:
-        cost = macs(model.architecture, model.num_classes, convention)
-        by_convention[convention] = asdict(
-            exits.evaluate(logits, labels, cost, model.thresholds, model.exit_rule)
+    evaluation = exits.evaluate(
+        logits, labels, model.macs, model.thresholds, model.exit_rule
+    )
+    counted = {
+        convention: exits.recount(
+            evaluation, macs(model.architecture, model.num_classes, convention)
         )
-    result = {k: v for k, v in by_convention["standard"].items() if k != "score"}
-    for key in ("average_macs", "macs"):
-        result[key] = {c: evaluation[key] for c, evaluation in by_convention.items()}
-    return result
+        for convention in CONVENTIONS
+    }
+    return {
+        **_record(evaluation),
+        "average_macs": {c: e.average_macs for c, e in counted.items()},
+        "macs": {c: e.macs for c, e in counted.items()},
+    }
 
 
 def provenance(**facts: Any) -> dict[str, Any]:
@@ -297,10 +303,6 @@ def _checked_weights(folder: pathlib.Path, record: dict[str, Any]) -> pathlib.Pa
 def _sha256(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _model_config(model: EarlyExitClassifier, name: str) -> dict[str, Any]:
-    return model.get_config() | {"name": name}
 
 
 def _class_names(

@@ -1,5 +1,4 @@
 import collections
-import dataclasses
 import hashlib
 import json
 import os
@@ -46,12 +45,8 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    digits = data.load("digits")
-    parts = {"train": 40, "validation": 60, "test": 80}
-    return dataclasses.replace(
-        digits, **{part: getattr(digits, part).take(n) for part, n in parts.items()}
-    )
+def dataset(first_digits):
+    return first_digits(train=40, validation=60, test=80)
 
 
 Saved = collections.namedtuple("Saved", "folder, model, record, loaded")
@@ -65,7 +60,6 @@ def saved(dataset, tmp_path_factory):
     )
     training = registry.provenance(recipe={"name": "none", "epochs": 3}, seed=7)
     record = zoo.save(model, folder, dataset, training, ["Nobody trained it."])
-    record = json.loads(json.dumps(record))  # tuples become lists
     return Saved(folder, model, record, zoo.load(folder))
 
 

@@ -52,12 +52,8 @@ def log(folder):
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    digits = data.load("digits")
-    parts = {"train": 128, "validation": 20, "test": 20}
-    return dataclasses.replace(
-        digits, **{part: getattr(digits, part).take(n) for part, n in parts.items()}
-    )
+def dataset(first_digits):
+    return first_digits(train=128, validation=20, test=20)
 
 
 Trained = collections.namedtuple("Trained", "folder, model, outcome, weights")
