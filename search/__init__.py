@@ -1,0 +1,24 @@
+"""Architecture search for early-exit networks: a multi-objective keras-tuner oracle."""
+
+from search.methods import METHODS
+from search.oracle import AEBNASOracle, NSGA2Oracle, ParetoOracle, RandomOracle
+from search.pareto import Constraint, Objectives
+from search.settings import Settings, read, record, run
+from search.space import SearchSpace
+from search.tuner import EarlyExitTuner
+
+__all__ = [
+    "METHODS",
+    "AEBNASOracle",
+    "Constraint",
+    "EarlyExitTuner",
+    "NSGA2Oracle",
+    "Objectives",
+    "ParetoOracle",
+    "RandomOracle",
+    "SearchSpace",
+    "Settings",
+    "read",
+    "record",
+    "run",
+]

@@ -1,0 +1,332 @@
+"""A search as data: its settings, and running, resuming and reading it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_tuner.engine.trial import Trial
+
+from search.methods import METHODS
+from search.oracle import AEBNASOracle, NSGA2Oracle, RandomOracle
+from search.pareto import Constraint
+from search.space import SearchSpace
+from search.tuner import EarlyExitTuner, fine_front, read_candidates
+from zoo import data, registry, training
+from zoo.data import Dataset
+from zoo.files import write_text
+
+SETTINGS, RECORD = "search.json", "record.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a search does, as plain numbers, lists and text.
+
+    Args:
+        data: Name of the data set; see `zoo.data`.
+        method: One of `search.METHODS`.
+        trials: Candidates to train, the failed ones counted.
+        target_macs: Average MACs to aim at, a count (for "nachos" the limit).
+        convention: How MACs are counted; see `zoo.macs`.
+        seed: Seed of everything, 0 or more.
+        initial_trials: Candidates drawn at random before anything is learnt.
+        batch_size: Candidates of an iteration.
+        surrogate: "adaptive" or "mlp", where the method uses one.
+        population: Of NSGA-II.
+        generations: Of NSGA-II on surrogates.
+        objectives: Metrics to minimise; see `EarlyExitTuner`.
+        constraints: Limits, as `{metric: [minimum or None, maximum or None]}`.
+        reference: Reference point of the hypervolume, one number per objective.
+        space: Arguments of `SearchSpace` beside those of the method.
+        recipe: Name of a training recipe.
+        recipe_changes: Fields of the recipe to change.
+        train_images: Train on so many of the first training images; None: on all.
+        start: Model to take fitting weights from; None: all weights are random.
+        latency_batch_size: Also measure latency in batches of this size.
+
+    Raises:
+        ValueError: A value is unknown or out of range.
+    """
+
+    data: str = "digits"
+    method: str = "aebnas"
+    trials: int = 340
+    target_macs: float | None = None
+    convention: str = "standard"
+    seed: int = 1
+    initial_trials: int = 100
+    batch_size: int = 8
+    surrogate: str = "adaptive"
+    population: int = 40
+    generations: int = 20
+    objectives: tuple[str, ...] = ("error", "average_macs")
+    constraints: Mapping[str, tuple[float | None, float | None]] = field(
+        default_factory=dict
+    )
+    reference: tuple[float, ...] | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = "short"
+    recipe_changes: Mapping[str, Any] = field(default_factory=dict)
+    train_images: int | None = None
+    start: str | None = None
+    latency_batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(
+                f"There is no method {self.method!r}; known are {', '.join(METHODS)}."
+            )
+        for name in ("train_images", "latency_batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value!r}; expected is 1 or more.")
+        # A broken setting is told here, not in the middle of a search.
+        self.search_space()
+        self.oracle()
+        self.training_recipe()
+
+    def search_space(self) -> SearchSpace:
+        """The space, with the options of the method."""
+        return SearchSpace(**{**METHODS[self.method].space, **self.space})
+
+    def training_recipe(self) -> training.Recipe:
+        """How a candidate is trained."""
+        method = METHODS[self.method]
+        changes = {**method.recipe, **self.recipe_changes}
+        if changes.get("soft_exits"):
+            changes.setdefault("macs_limit", self.target_macs)
+        return training.recipe(self.recipe, **changes)
+
+    def oracle(self) -> RandomOracle:
+        """A new oracle."""
+        method = METHODS[self.method]
+        options: dict[str, Any] = {}
+        if issubclass(method.oracle, NSGA2Oracle):
+            options["population"] = self.population
+        if issubclass(method.oracle, AEBNASOracle):
+            options["surrogate"] = self.surrogate
+            options["generations"] = self.generations
+            if method.macs_as and self.target_macs is not None:
+                options[method.macs_as] = self.target_macs
+        return method.oracle(
+            self.search_space(),
+            self.objectives,
+            constraints=[
+                Constraint(metric, *limits)
+                for metric, limits in self.constraints.items()
+            ],
+            reference=self.reference,
+            initial_trials=self.initial_trials,
+            batch_size=self.batch_size,
+            max_trials=self.trials,
+            seed=self.seed,
+            **options,
+        )
+
+    def tuner(
+        self, directory: str | os.PathLike, dataset: Dataset, oracle: RandomOracle
+    ) -> EarlyExitTuner:
+        """A tuner on the folder of the search; it reads back what is there."""
+        if self.train_images is not None:
+            kept = dataset.train.take(self.train_images)
+            dataset = dataclasses.replace(dataset, train=kept)
+        return EarlyExitTuner(
+            oracle,
+            self.search_space(),
+            dataset,
+            self.training_recipe(),
+            directory,
+            target_macs=self.target_macs,
+            convention=self.convention,
+            start=registry.load(self.start) if self.start else None,
+            latency_batch_size=self.latency_batch_size,
+            seed=self.seed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and text; `from_dict` reads it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: A field is unknown or a value is out of range.
+        """
+        names = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise ValueError(f"Unknown settings: {', '.join(unknown)}.")
+        return cls(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        )
+
+
+def run(
+    settings: Settings,
+    directory: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    on_trial: Callable[[RandomOracle, Trial], None] | None = None,
+) -> RandomOracle:
+    """Run a search, or continue it.
+
+    The same call after an interruption continues; at most the trial in progress is
+    lost. `trials` may be raised. With keras-tuner's environment variables
+    (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) the process is
+    the chief, or one of the workers, of a search on several machines that share the
+    folder.
+
+    Args:
+        settings: What to do.
+        directory: Folder of the search. When the search is over it also holds
+            `record.json`, see `record`.
+        data_dir: Where the data lies; see `zoo.data.load`.
+        on_trial: Called after every trial that ended, in the process that owns the
+            oracle.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        ValueError: The folder holds a search with other settings, or another process is
+            running it.
+        RuntimeError: Too many trials in a row failed; the message has the reason.
+    """
+    directory = pathlib.Path(directory)
+    dataset = data.load(settings.data, data_dir)
+    tuner_id = os.environ.get("KERASTUNER_TUNER_ID", "")
+    worker = "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in tuner_id
+    oracle = settings.oracle()
+    oracle.on_trial = on_trial
+    with contextlib.ExitStack() as stack:
+        if not worker:
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(directory))
+            _note_settings(directory, settings, dataset)
+        stack.enter_context(contextlib.redirect_stdout(None))  # keras-tuner's lines
+        tuner = settings.tuner(directory, dataset, oracle)
+        tuner.search()
+    if worker:
+        return oracle
+    write_text(directory / RECORD, json.dumps(record(directory), indent=1))
+    if oracle.stopped:
+        raise RuntimeError(oracle.stopped)
+    return oracle
+
+
+def read(directory: str | os.PathLike) -> tuple[Settings, RandomOracle]:
+    """Settings and oracle of a search, running or not; changes nothing.
+
+    Raises:
+        ValueError: The folder holds no search.
+    """
+    directory = pathlib.Path(directory).resolve()
+    settings = Settings.from_dict(_read_settings(directory)["settings"])
+    oracle = settings.oracle()
+    oracle._set_project_dir(directory.parent, directory.name)
+    if (directory / "oracle.json").is_file():
+        oracle.reload()
+    return settings, oracle
+
+
+def record(directory: str | os.PathLike) -> dict[str, Any]:
+    """A search as one record: settings, candidates, fronts, hypervolume, surrogates.
+
+    Returns:
+        `settings`; `data` (name and fingerprint); `provenance` (versions, hardware);
+        `candidates` (as in `candidate.json`, with the frontier of front members only);
+        `failed` (trial and reason); `front` (trials); `fine_front`; `reference`;
+        `hypervolume` (trial, value); `surrogates`, see
+        `AEBNASOracle.surrogate_history`; `seconds` (of all trials).
+    """
+    directory = pathlib.Path(directory)
+    settings, oracle = read(directory)
+    noted = _read_settings(directory)
+    completed = {trial.trial_id for trial in oracle.completed_trials()}
+    candidates = [c for c in read_candidates(directory) if c["trial"] in completed]
+    front = [trial.trial_id for trial in oracle.pareto_trials()]
+    fine = fine_front(candidates)
+    shown = {*front, *(point["trial"] for point in fine)}
+    return {
+        "settings": settings.to_dict(),
+        "data": noted["data"],
+        "provenance": noted["provenance"],
+        "candidates": [
+            {k: v for k, v in c.items() if k != "frontier" or c["trial"] in shown}
+            for c in candidates
+        ],
+        "failed": [
+            {"trial": trial.trial_id, "reason": _last_line(trial.message)}
+            for trial in oracle.trials.values()
+            if trial.status == "FAILED"
+        ],
+        "front": front,
+        "fine_front": fine,
+        "reference": oracle.reference_point(),
+        "hypervolume": oracle.hypervolume_history(),
+        "surrogates": getattr(oracle, "surrogate_history", list)(),
+        "seconds": round(sum(c["metrics"]["seconds"] for c in candidates), 1),
+    }
+
+
+def _last_line(message: str | None) -> str:
+    return (message or "unknown reason").strip().splitlines()[-1]
+
+
+def _note_settings(
+    directory: pathlib.Path, settings: Settings, dataset: Dataset
+) -> None:
+    """Write the settings, or raise if the folder's search has others."""
+    now = settings.to_dict()
+    about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    if (directory / SETTINGS).is_file():
+        noted = _read_settings(directory)
+        before = noted["settings"]
+        changed = [k for k in now if k != "trials" and now[k] != before.get(k)]
+        if noted["data"] != about:
+            changed.append("content of the data set")
+        if changed:
+            raise ValueError(
+                f"{directory} holds a search with another {', '.join(changed)}. Use "
+                "the same settings to continue it, or another folder."
+            )
+    provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
+    noted = {"settings": now, "data": about, "provenance": provenance}
+    write_text(directory / SETTINGS, json.dumps(noted, indent=1))
+
+
+def _read_settings(directory: pathlib.Path) -> dict[str, Any]:
+    path = directory / SETTINGS
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} holds no search: there is no {SETTINGS} in it. "
+            "`python -m search run --directory DIR` writes one."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keep other processes out; the lock ends with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        yield
+        return
+    with open(directory / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"Another process is running the search in {directory}."
+            ) from error
+        yield
