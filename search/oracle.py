@@ -129,7 +129,7 @@ class ParetoOracle(keras_tuner.Oracle):
         return [trials[i] for i in pareto.front(self._points(trials))]
 
     def reference_point(self) -> tuple[float, ...] | None:
-        """The hypervolume's reference, in the objectives' units; None: not yet known."""
+        """The hypervolume's reference, in the objectives' units; None: not known yet."""
         reference = self._reference_point()
         if reference is None:
             return None
@@ -215,7 +215,7 @@ class ParetoOracle(keras_tuner.Oracle):
         return f"No finite value of {', '.join(wrong)} was reported." if wrong else None
 
     def _check_consecutive_failures(self) -> None:
-        """Left to `failed_in_a_row`: an exception here would keep keras-tuner's lock."""
+        """Left to `failed_in_a_row`: an exception here would keep the oracle's lock."""
 
     def failed_in_a_row(self) -> bool:
         """Whether the last `max_failures` trials failed; notes it in `stopped`."""
@@ -263,9 +263,9 @@ def _forget(trial: Trial) -> None:
 class RandomOracle(ParetoOracle):
     """Random search; also what the oracles that learn have in common.
 
-    Candidates are proposed in batches: first a random sample, then what `propose` gives.
-    A batch is made when the one before has been handed out, from all trials completed
-    by then, so that no worker ever waits; with one worker those are all there are.
+    Candidates are proposed in batches: first a random sample, then what `propose`
+    gives. A batch is made when the one before has been handed out, from all trials
+    completed by then, so that no worker ever waits; with one worker those are all.
     No candidate is proposed twice. The random numbers depend on the seed and on the
     count of trials alone, so that an interrupted search takes the course it would have
     taken.

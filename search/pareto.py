@@ -54,8 +54,8 @@ class Objectives(keras_tuner.Objective):
     """Several objectives, kept apart.
 
     keras-tuner's own list of objectives is summed up to one number. This keeps a
-    direction for each; where keras-tuner wants one name and one direction, it gets those
-    of the first.
+    direction for each; where keras-tuner wants one name and one direction, it gets
+    those of the first.
 
     Args:
         objectives: `keras_tuner.Objective`s, or names of metrics to minimise.

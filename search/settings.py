@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,13 @@ from search.methods import METHODS
 from search.oracle import AEBNASOracle, NSGA2Oracle, RandomOracle
 from search.pareto import Constraint
 from search.space import SearchSpace
-from search.tuner import EarlyExitTuner, fine_front, read_candidates
+from search.tuner import (
+    CANDIDATE,
+    EarlyExitTuner,
+    fine_front,
+    load_candidate,
+    read_candidates,
+)
 from zoo import data, registry, training
 from zoo.data import Dataset
 from zoo.files import write_text
@@ -37,7 +44,9 @@ class Settings:
         target_macs: Average MACs to aim at, a count (for "nachos" the limit).
         convention: How MACs are counted; see `zoo.macs`.
         seed: Seed of everything, 0 or more.
-        initial_trials: Candidates drawn at random before anything is learnt.
+        initial_trials: Candidates drawn at random before anything is learnt; None: four
+            in ten of the trials, at most 100, and what it was before when a search is
+            continued.
         batch_size: Candidates of an iteration.
         surrogate: "adaptive" or "mlp", where the method uses one.
         population: Of NSGA-II.
@@ -62,7 +71,7 @@ class Settings:
     target_macs: float | None = None
     convention: str = "standard"
     seed: int = 1
-    initial_trials: int = 100
+    initial_trials: int | None = None
     batch_size: int = 8
     surrogate: str = "adaptive"
     population: int = 40
@@ -124,7 +133,7 @@ class Settings:
                 for metric, limits in self.constraints.items()
             ],
             reference=self.reference,
-            initial_trials=self.initial_trials,
+            initial_trials=self.initial_trials or _initial_trials(self.trials),
             batch_size=self.batch_size,
             max_trials=self.trials,
             seed=self.seed,
@@ -202,6 +211,7 @@ def run(
         RuntimeError: Too many trials in a row failed; the message has the reason.
     """
     directory = pathlib.Path(directory)
+    settings = _resolved(directory, settings)
     dataset = data.load(settings.data, data_dir)
     tuner_id = os.environ.get("KERASTUNER_TUNER_ID", "")
     worker = "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in tuner_id
@@ -278,8 +288,78 @@ def record(directory: str | os.PathLike) -> dict[str, Any]:
     }
 
 
+def export(
+    directory: str | os.PathLike,
+    trial: str,
+    folder: str | os.PathLike,
+    thresholds: Sequence[float] | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """Write a candidate of a search as a model that `zoo.load` reads.
+
+    Args:
+        directory: Folder of the search.
+        trial: Its trial; one on a front, for others keep no weights.
+        folder: Where to.
+        thresholds: One per exit; None: those that the search tuned.
+        data_dir: Where the data lies. If it can be had, the model is measured on it;
+            else its card has no figures.
+
+    Returns:
+        The record that `zoo.save` wrote.
+
+    Raises:
+        FileNotFoundError: The trial has no weights.
+        ValueError: The folder holds no search, or there is no such trial.
+    """
+    settings, _ = read(directory)
+    source = pathlib.Path(directory) / f"trial_{trial}"
+    if not (source / CANDIDATE).is_file():
+        raise ValueError(f"{directory} has no trained trial {trial!r}.")
+    model = load_candidate(source)
+    if thresholds is not None:
+        model.thresholds = thresholds
+    try:
+        dataset = data.load(settings.data, data_dir)
+    except FileNotFoundError:
+        dataset = None
+    candidate = json.loads((source / CANDIDATE).read_text(encoding="utf-8"))
+    facts = _read_settings(pathlib.Path(directory))["provenance"]
+    return registry.save(
+        model,
+        folder,
+        dataset,
+        training={
+            **facts,
+            "recipe": dataclasses.asdict(settings.training_recipe()),
+            "start": settings.start,
+            "teacher": None,
+            "thresholds": None,
+            **{k: candidate["training"][k] for k in ("seed", "seconds")},
+            "images_per_second": candidate["training"]["images_per_second"],
+        },
+        notes=[
+            f"Found as trial {trial} of {settings.trials} by the {settings.method} "
+            f"search on {settings.data}, and trained no further than there."
+        ],
+    )
+
+
 def _last_line(message: str | None) -> str:
     return (message or "unknown reason").strip().splitlines()[-1]
+
+
+def _initial_trials(trials: int) -> int:
+    return min(100, math.ceil(0.4 * trials))
+
+
+def _resolved(directory: pathlib.Path, settings: Settings) -> Settings:
+    """The settings with the initial sample's size, also when more trials are asked."""
+    initial = settings.initial_trials
+    if initial is None and (directory / SETTINGS).is_file():
+        initial = _read_settings(directory)["settings"].get("initial_trials")
+    initial = initial or _initial_trials(settings.trials)
+    return dataclasses.replace(settings, initial_trials=initial)
 
 
 def _note_settings(

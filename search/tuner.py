@@ -227,8 +227,8 @@ def read_candidates(directory: str | os.PathLike) -> list[dict[str, Any]]:
 def fine_front(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Pareto front of the threshold settings of all candidates, cheapest first.
 
-    Every trained candidate contributes the whole frontier of its settings, at no further
-    training.
+    Every trained candidate contributes the whole frontier of its settings, without
+    further training.
 
     Returns:
         Points with `trial`, `thresholds`, `accuracy`, `error` (shares, 0..1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -12,10 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich import box
-from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
 
 from zoo import cards, data, exits, registry, training
 from zoo.architecture import Architecture
@@ -24,6 +20,7 @@ from zoo.cards import million, percent
 from zoo.cost import CONVENTIONS, macs
 from zoo.data import Dataset
 from zoo.model import EarlyExitClassifier
+from zoo.terminal import console, print_json, print_table
 
 DESCRIPTION = """\
 Early-exit networks: image classifiers that answer easy images part-way through.
@@ -178,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     images(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
-    sub.add_argument("--recipe", choices=("long", "paper"), default="long")
+    sub.add_argument("--recipe", choices=tuple(training.RECIPES), default="long")
     for name, kind in (
         ("epochs", int),
         ("batch-size", int),
@@ -219,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
 def _list(options: argparse.Namespace) -> None:
     records = [registry.config(name) for name in registry.list_models(options.pattern)]
     if options.json:
-        return _print_json([_overview(record) for record in records])
+        return print_json([_overview(record) for record in records])
     rows = []
     for record in records:
         overview = _overview(record)
@@ -233,7 +230,7 @@ def _list(options: argparse.Namespace) -> None:
                 f"{overview['bytes'] / 1e6:.1f} MB",
             ]
         )
-    _print_table(
+    print_table(
         ("name", "data", "test accuracy", "average MACs", "parameters", "size"), rows
     )
 
@@ -252,8 +249,8 @@ def _overview(record: dict[str, Any]) -> dict[str, Any]:
 
 def _show(options: argparse.Namespace) -> None:
     if options.json:
-        return _print_json(registry.config(options.model))
-    _console().print(Markdown(registry.card(options.model)))
+        return print_json(registry.config(options.model))
+    console().print(Markdown(registry.card(options.model)))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -265,7 +262,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     logits = model.predict(split.images, batch_size=256, verbose=0)
     result = registry.report(model, logits, split.labels)
     if options.json:
-        return _print_json(
+        return print_json(
             {
                 "model": model.name,
                 "data": dataset.name,
@@ -276,7 +273,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     rows = cards.exit_rows(model.get_config(), result)
     print(f"{model.name} on the {options.split} split of {dataset.name}")
-    _print_table(cards.EXIT_COLUMNS, rows)
+    print_table(cards.EXIT_COLUMNS, rows)
     print(cards.summary(result))
 
 
@@ -304,8 +301,8 @@ def _predict(options: argparse.Namespace) -> None:
             }
         )
     if options.json:
-        return _print_json(answers)
-    _print_table(
+        return print_json(answers)
+    print_table(
         ("file", "class", "probability", "exit", "MACs"),
         [
             [
@@ -334,10 +331,10 @@ def _frontier(options: argparse.Namespace) -> None:
         points = registry.frontier(model, logits, labels)
         where = f"on the validation split of {dataset.name}"
     if options.json:
-        return _print_json(points)
+        return print_json(points)
     shown = points if options.all else cards.thinned(points)
     print(f"{options.model}, {where}: {len(shown)} of {len(points)} settings")
-    _print_table(cards.FRONTIER_COLUMNS, cards.frontier_rows(shown))
+    print_table(cards.FRONTIER_COLUMNS, cards.frontier_rows(shown))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -380,9 +377,9 @@ def _train(options: argparse.Namespace) -> None:
         notes=options.note,
     )
     if options.json:
-        return _print_json(record)
+        return print_json(record)
     test = record["results"]["test"]
-    _print_table(cards.EXIT_COLUMNS, cards.exit_rows(record["model"], test))
+    print_table(cards.EXIT_COLUMNS, cards.exit_rows(record["model"], test))
     print(cards.summary(test))
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
 
@@ -403,10 +400,10 @@ def _benchmark(options: argparse.Namespace) -> None:
         repeated = images[np.arange(count) % len(images)]
         speeds.append(benchmark(model, repeated, size))
     if options.json:
-        return _print_json([dataclasses.asdict(speed) for speed in speeds])
+        return print_json([dataclasses.asdict(speed) for speed in speeds])
     thresholds = ", ".join(f"{threshold:g}" for threshold in model.thresholds)
     print(f"{model.name} on {dataset.name}, thresholds {thresholds}")
-    _print_table(
+    print_table(
         (
             *("batch", "full, images/s", "skipping, images/s"),
             *("speed-up", "segments allow", "MACs ratio"),
@@ -486,25 +483,6 @@ def _floats(text: str) -> list[float]:
         raise ValueError(
             f"--thresholds is {text!r}; expected are numbers such as 0.3,0.5."
         ) from None
-
-
-def _console() -> Any:
-    console = Console()
-    # Where nobody watches, a pipe or a log, lines need not fit a terminal.
-    return console if console.is_terminal else Console(width=120)
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(*columns, box=box.SIMPLE_HEAD)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1))
 
 
 if __name__ == "__main__":

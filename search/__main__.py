@@ -1,0 +1,273 @@
+"""Command line: python -m search run|front."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from search import settings as searches
+from search.launch import end_with_parent, launch
+from search.methods import METHODS
+from search.settings import Settings
+from search.tuner import fine_front, read_candidates
+from zoo import data
+from zoo.cards import million, percent
+from zoo.cost import CONVENTIONS
+from zoo.exits import OperatingPoint, within_budget
+from zoo.terminal import print_json, print_table
+
+DESCRIPTION = """\
+Search for early-exit networks: error against average MACs.
+
+  python -m search run --data digits --target-macs 1.5e6 --trials 24 --directory DIR
+  python -m search front DIR                       what it found
+  python -m search front DIR --max-macs 1.5e6 --export my_model
+
+Start `run` again after an interruption with the same arguments: it continues."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    end_with_parent()
+    try:
+        return options.run(options) or 0
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"search {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"search {options.command}: interrupted; the same command continues.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m search", description=DESCRIPTION, formatter_class=raw
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    methods = "\n".join(f"  {name:8} {m.summary}" for name, m in METHODS.items())
+    sub = commands.add_parser(
+        "run",
+        help="Run a search, or continue it.",
+        description=f"Run a search, or continue it. Methods:\n\n{methods}",
+        formatter_class=raw,
+    )
+    sub.set_defaults(run=_run)
+    default = Settings()
+
+    def add(name: str, kind: Any, text: str, **more: Any) -> None:
+        value = getattr(default, name, None)
+        shown = "" if value is None else f" (default: {value})"
+        flag = f"--{name.replace('_', '-')}"
+        sub.add_argument(flag, type=kind, help=text + shown, **more)
+
+    add("directory", pathlib.Path, "folder of the search", required=True)
+    add("data", str, f"{', '.join(data.names())}")
+    add("data_dir", pathlib.Path, "folder of NAME.npz or of tensorflow-datasets")
+    add("method", str, "see above", choices=tuple(METHODS))
+    add("trials", int, "candidates to train")
+    add("target_macs", float, "average MACs to aim at, such as 2.44e6")
+    add("convention", str, "how MACs are counted", choices=CONVENTIONS)
+    add("seed", int, "seed of everything")
+    add(
+        "initial_trials",
+        int,
+        "candidates drawn at random first (default: 4 in 10 of the trials, at most 100)",
+    )
+    add("batch_size", int, "candidates of an iteration")
+    add("surrogate", str, "what predicts error and MACs", choices=("adaptive", "mlp"))
+    add("population", int, "of NSGA-II")
+    add("generations", int, "of NSGA-II on surrogates")
+    sub.add_argument("--objectives", nargs="+", metavar="METRIC", help="to minimise")
+    sub.add_argument(
+        "--max",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("METRIC", "N"),
+        help="constraint, such as --max parameters 3e6; may be repeated",
+    )
+    sub.add_argument("--resolutions", type=int, nargs="+", metavar="R")
+    sub.add_argument(
+        "--exits", type=int, nargs="*", metavar="S", help="stages 1..4 that may end one"
+    )
+    add("recipe", str, "training recipe", choices=("short", "paper", "long"))
+    for name, kind in (("epochs", int), ("learning_rate", float)):
+        add(name, kind, "(default: the recipe's)")
+    sub.add_argument("--train-batch-size", type=int, help="(default: the recipe's)")
+    add("train_images", int, "train on so many images (default: all)")
+    add("start", str, "model to take fitting weights from (default: none)")
+    add("latency_batch_size", int, "also measure latency in batches of this size")
+    add("workers", int, "train so many candidates at once on this machine")
+
+    sub = commands.add_parser(
+        "front",
+        help="Read what a search found, also while it is running.",
+        description="Read what a search found, also while it is running.",
+    )
+    sub.set_defaults(run=_front)
+    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument("--fine", action="store_true", help="every threshold setting")
+    sub.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="only the most accurate setting of at most N average MACs",
+    )
+    sub.add_argument(
+        "--export",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="write a member as a model for zoo.load: that of --trial or --max-macs",
+    )
+    sub.add_argument("--trial", metavar="ID", help="the member to export")
+    sub.add_argument("--data-dir", type=pathlib.Path, help="to measure the export")
+    sub.add_argument("--json", action="store_true", help="print JSON for programs")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {name: getattr(options, name, None) for name in Settings().to_dict()}
+    changes = {
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "batch_size": options.train_batch_size,
+    }
+    space = {}
+    if options.resolutions:
+        space["resolutions"] = options.resolutions
+    if options.exits is not None:
+        space["exits"] = [stage - 1 for stage in options.exits]
+    given["objectives"] = options.objectives and tuple(options.objectives)
+    given["constraints"] = {m: (None, float(limit)) for m, limit in options.max}
+    given["space"] = space
+    given["recipe_changes"] = {k: v for k, v in changes.items() if v is not None}
+    return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    if options.workers is not None and "KERASTUNER_TUNER_ID" not in os.environ:
+        return launch([sys.executable, "-m", "search", *sys.argv[1:]], options.workers)
+    progress = Progress(settings.trials, options.workers or 1)
+    searches.run(settings, options.directory, options.data_dir, progress)
+    if progress.seen:
+        print(file=sys.stderr)
+        print(f"Done. python -m search front {options.directory}")
+    return 0
+
+
+class Progress:
+    """One line on the terminal, renewed after every trial; elsewhere a line each."""
+
+    def __init__(self, trials: int, workers: int) -> None:
+        self.trials = trials
+        self.workers = workers
+        self.seen = 0
+        self.began = time.monotonic()
+
+    def __call__(self, oracle: Any, trial: Any) -> None:
+        """Tell about a trial that ended."""
+        self.seen += 1
+        done = len(oracle.end_order)
+        history = oracle.hypervolume_history()
+        failed = done - len(history)
+        each = (time.monotonic() - self.began) / self.seen
+        left = each * max(self.trials - done, 0) / 60
+        line = (
+            f"{done}/{self.trials} trials, front {len(oracle.pareto_trials())}, "
+            f"hypervolume {history[-1][1] if history else 0:.4f}, "
+            f"{left:.0f} min left" + (f", {failed} failed" if failed else "")
+        )
+        live = sys.stderr.isatty()
+        end = "" if live else "\n"
+        print(f"\r\x1b[K{line}" if live else line, end=end, file=sys.stderr, flush=True)
+
+
+def _front(options: argparse.Namespace) -> None:
+    settings, oracle = searches.read(options.directory)
+    trials = {c["trial"]: c for c in read_candidates(options.directory)}
+    fine = fine_front(list(trials.values()))
+    if options.max_macs is not None:
+        points = [_within(fine, options.max_macs)]
+    elif options.trial is not None:
+        if options.trial not in trials:
+            raise ValueError(
+                f"There is no trained trial {options.trial!r}; there are "
+                f"{', '.join(trials) or 'none'}."
+            )
+        points = [_point(trials[options.trial])]
+    elif options.fine:
+        points = fine
+    else:
+        points = [_point(trials[t.trial_id]) for t in oracle.pareto_trials()]
+    if options.export is not None:
+        if len(points) != 1:
+            raise ValueError("Say which member to export: --max-macs N or --trial ID.")
+        record = searches.export(
+            options.directory,
+            points[0]["trial"],
+            options.export,
+            points[0]["thresholds"],
+            options.data_dir,
+        )
+        measured = "" if record.get("results") else " (no data set to measure it on)"
+        print(
+            f"Wrote {options.export}{measured}; zoo.load({str(options.export)!r}).",
+            file=sys.stderr,
+        )
+    if options.json:
+        return print_json(points)
+    done = len(oracle.completed_trials())
+    history = oracle.hypervolume_history()
+    print(
+        f"{settings.method} on {settings.data}: {done} of {settings.trials} trials, "
+        f"hypervolume {history[-1][1] if history else 0:.4f}"
+    )
+    print_table(
+        ("trial", "error", "average MACs", "leave at each exit", "thresholds"),
+        [
+            [
+                point["trial"],
+                percent(point["error"]),
+                million(point["average_macs"]),
+                " / ".join(percent(share) for share in point["utilisation"]),
+                ", ".join(f"{threshold:g}" for threshold in point["thresholds"]),
+            ]
+            for point in points
+        ],
+    )
+
+
+def _point(candidate: dict[str, Any]) -> dict[str, Any]:
+    """A candidate at its own thresholds, as a point of a front."""
+    keys = ("thresholds", "accuracy", "average_macs", "utilisation")
+    measured = candidate["evaluation"]
+    return {
+        "trial": candidate["trial"],
+        "error": candidate["metrics"]["error"],
+        **{key: measured[key] for key in keys},
+        "metrics": candidate["metrics"],
+    }
+
+
+def _within(points: list[dict[str, Any]], max_macs: float) -> dict[str, Any]:
+    """The most accurate point of at most `max_macs` average MACs."""
+    settings = [
+        OperatingPoint(p["thresholds"], p["accuracy"], p["average_macs"], ())
+        for p in points
+    ]
+    return points[settings.index(within_budget(settings, max_macs))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""One chief and several workers of a search on one machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+HOST = "127.0.0.1"
+PARENT = "AEBNAS_PARENT"
+RESTARTS = 3
+
+
+def launch(command: Sequence[str], workers: int) -> int:
+    """Run a command as keras-tuner's chief and as each of its workers.
+
+    A worker that dies is started again under its name, whereupon the chief hands it the
+    trial it had. The cores are shared out among the workers.
+
+    Args:
+        command: What every process runs; it tells its role from keras-tuner's
+            environment variables.
+        workers: How many.
+
+    Returns:
+        The chief's exit status, or that of a worker that died again and again.
+
+    Raises:
+        ValueError: There is no worker.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; expected is 1 or more.")
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    shared = {
+        "KERASTUNER_ORACLE_IP": HOST,
+        "KERASTUNER_ORACLE_PORT": str(_free_port()),
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        PARENT: str(os.getpid()),
+    }
+    processes: list[subprocess.Popen] = []
+
+    def start(name: str) -> subprocess.Popen:
+        environment = {**os.environ, **shared, "KERASTUNER_TUNER_ID": name}
+        processes.append(subprocess.Popen(command, env=environment))
+        return processes[-1]
+
+    try:
+        chief = start("chief")
+        names = [f"worker{i}" for i in range(workers)]
+        running = {name: start(name) for name in names}
+        restarts = dict.fromkeys(names, 0)
+        while running:
+            time.sleep(0.2)
+            if chief.poll():  # its own message says why
+                return chief.returncode
+            for name, process in list(running.items()):
+                status = process.poll()
+                if status == 0:
+                    del running[name]
+                elif status is not None:
+                    restarts[name] += 1
+                    if restarts[name] > RESTARTS:
+                        return status
+                    print(f"{name} died ({status}); starting it again", file=sys.stderr)
+                    running[name] = start(name)
+        return chief.wait()
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def end_with_parent(environment: Mapping[str, str] = os.environ) -> None:
+    """In a process that `launch` started: end when the launching process is gone."""
+    parent = environment.get(PARENT)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return free.getsockname()[1]
