@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "initial_trials",
         int,
-        "candidates drawn at random first (default: 4 in 10 of the trials, at most 100)",
+        "candidates drawn at random first (default: 4 in 10 trials, at most 100)",
     )
     add("batch_size", int, "candidates of an iteration")
     add("surrogate", str, "what predicts error and MACs", choices=("adaptive", "mlp"))

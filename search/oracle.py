@@ -129,7 +129,7 @@ class ParetoOracle(keras_tuner.Oracle):
         return [trials[i] for i in pareto.front(self._points(trials))]
 
     def reference_point(self) -> tuple[float, ...] | None:
-        """The hypervolume's reference, in the objectives' units; None: not known yet."""
+        """The hypervolume's reference in the objectives' units; None: not known yet."""
         reference = self._reference_point()
         if reference is None:
             return None

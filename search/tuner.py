@@ -205,11 +205,14 @@ class EarlyExitTuner(keras_tuner.Tuner):
         names = self.oracle.objective
         keep_front_weights(self.project_dir, names, self._constraints)
 
+    def _get_tuner_fname(self) -> str:
+        """keras-tuner reloads a search where this file is: the oracle's, of any role."""
+        return os.path.join(self.project_dir, "oracle.json")
+
     def save(self) -> None:
         """Write the oracle's state; the tuner itself has none."""
         if not self._is_worker():
             self.oracle.save()
-            write_text(self._get_tuner_fname(), json.dumps(self.get_state()))
 
     def reload(self) -> None:
         """Read the oracle's state."""
