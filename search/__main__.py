@@ -1,4 +1,4 @@
-"""Command line: python -m search run|front."""
+"""Command line: python -m search run|front|benchmark."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from search import settings as searches
+from search.benchmark import iteration
 from search.launch import end_with_parent, launch
 from search.methods import METHODS
 from search.settings import Settings
+from search.surrogate import SURROGATES
 from search.tuner import fine_front, read_candidates
 from zoo import data
 from zoo.cards import million, percent
@@ -130,7 +132,15 @@ def _parser() -> argparse.ArgumentParser:
         help="write a member as a model for zoo.load: that of --trial or --max-macs",
     )
     sub.add_argument("--trial", metavar="ID", help="the member to export")
-    sub.add_argument("--data-dir", type=pathlib.Path, help="to measure the export")
+    sub.add_argument(
+        "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
+    )
+    sub.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    text = "Time an iteration of the search, the training left out."
+    sub = commands.add_parser("benchmark", help=text, description=text)
+    sub.set_defaults(run=_benchmark)
+    sub.add_argument("--trials", type=int, default=340, help="on record (default: 340)")
     sub.add_argument("--json", action="store_true", help="print JSON for programs")
     return parser
 
@@ -245,6 +255,16 @@ def _front(options: argparse.Namespace) -> None:
             ]
             for point in points
         ],
+    )
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    results = [iteration(options.trials, name) for name in SURROGATES]
+    if options.json:
+        return print_json(results)
+    print_table(
+        ("surrogate", "trials on record", "seconds an iteration"),
+        [[r["surrogate"], str(r["trials"]), f"{r['seconds']:.2f}"] for r in results],
     )
 
 

@@ -206,7 +206,7 @@ class EarlyExitTuner(keras_tuner.Tuner):
         keep_front_weights(self.project_dir, names, self._constraints)
 
     def _get_tuner_fname(self) -> str:
-        """keras-tuner reloads a search where this file is: the oracle's, of any role."""
+        """Where this file is, keras-tuner reloads the search: the oracle's state."""
         return os.path.join(self.project_dir, "oracle.json")
 
     def save(self) -> None:

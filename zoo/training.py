@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo import augmentation
+from zoo import augmentation, exits, soft_exits
 from zoo.data import Dataset, Split
 from zoo.files import replacing, write_text
 from zoo.model import EarlyExitClassifier
@@ -44,6 +44,14 @@ class Recipe:
         distillation: Share of each exit's loss that is its distance to a teacher's
             answer: a teacher model's, else for the branches the final exit's own.
         temperature: Of the softmax in the distillation.
+        soft_exits: Train as NACHOS does, in three phases: the final exit alone; then
+            the mixture of all exits by their confidences, plus `cost_weight` x L_cost;
+            then also `peak_weight` x L_peak. See `zoo.soft_exits`.
+        phases: Shares of the training that the first two phases take.
+        macs_limit: Average MACs ("standard") above which L_cost counts; None: no such
+            term.
+        cost_weight: Of L_cost.
+        peak_weight: Of L_peak.
 
     Raises:
         ValueError: A value is out of range.
@@ -62,6 +70,11 @@ class Recipe:
     crop: float = 1.0
     distillation: float = 0.0
     temperature: float = 2.0
+    soft_exits: bool = False
+    phases: tuple[float, float] = (0.3, 0.4)
+    macs_limit: float | None = None
+    cost_weight: float = 1.0
+    peak_weight: float = 1.0
 
     def __post_init__(self) -> None:
         tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
@@ -77,10 +90,13 @@ class Recipe:
             "crop": (0.1, 1),
             "distillation": (0, 1),
             "temperature": (tiny, most),
+            "macs_limit": (tiny, most),
+            "cost_weight": (0, most),
+            "peak_weight": (0, most),
         }
         for field, (low, high) in limits.items():
             value = getattr(self, field)
-            if value is None and field == "clip_norm":
+            if value is None and field in ("clip_norm", "macs_limit"):
                 continue
             if not low <= value <= high:  # so written, NaN is refused, too
                 least = "above 0" if low == tiny else f"{low} or more"
@@ -92,6 +108,17 @@ class Recipe:
             raise ValueError(
                 f"Recipe.augmentation is {self.augmentation!r}; allowed are "
                 f"{', '.join(AUGMENTATIONS)}."
+            )
+        object.__setattr__(self, "phases", tuple(self.phases))
+        if len(self.phases) != 2 or min(self.phases) < 0 or sum(self.phases) > 1:
+            raise ValueError(
+                f"Recipe.phases is {self.phases!r}; expected are two shares, 0 or "
+                "more, together at most 1."
+            )
+        if self.soft_exits and self.distillation:
+            raise ValueError(
+                "Recipe.soft_exits and Recipe.distillation are both on; the soft-exit "
+                "losses know no teacher. Turn one off."
             )
 
 
@@ -238,7 +265,9 @@ def train(
         _check_teacher(teacher, recipe, dataset)
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
     batches = _Batches(dataset.train, batch_size, seed)
-    trainer = _Trainer(model, augment(recipe, dataset.flip, seed), recipe, teacher)
+    steps = recipe.epochs * len(batches)
+    augmented = augment(recipe, dataset.flip, seed)
+    trainer = _Trainer(model, augmented, recipe, teacher, steps)
     trainer.compile(_optimizer(recipe, len(batches)))
     trainer.build((None, *dataset.train.images.shape[1:]))
     trainer.optimizer.build(trainer.trainable_variables)
@@ -317,8 +346,9 @@ class _Trainer(keras.Model):
     trained network.
     """
 
-    def __init__(self, model, augmentation, recipe, teacher):
+    def __init__(self, model, augmentation, recipe, teacher, steps=1):
         super().__init__(name="trainer")
+        self.steps = steps  # of the whole training
         self.model = model
         self.augmentation = augmentation
         self.recipe = recipe
@@ -347,6 +377,8 @@ class _Trainer(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         own = self.model.num_exits
+        if training and self.recipe.soft_exits and own > 1:
+            return self._soft_exit_loss(y, y_pred)
         losses = self.model.exit_losses(y, y_pred[:, :own], sample_weight)
         share = self.recipe.distillation if training else 0.0
         if share:
@@ -356,6 +388,24 @@ class _Trainer(keras.Model):
                 soft = _divergence(taught, y_pred[:, k], self.recipe.temperature)
                 losses[k] = (1 - share) * losses[k] + share * soft
         return self.model.total_loss(losses)
+
+    def _soft_exit_loss(self, labels, logits):
+        recipe = self.recipe
+        labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+        confidences = exits.confidence(logits, self.model.exit_rule)
+        shares = soft_exits.weights(confidences)
+        alone = self.model.exit_losses(labels, logits)[-1]
+        mixed = soft_exits.cross_entropy(labels, logits, shares)
+        if recipe.macs_limit is not None:
+            macs = self.model.macs.per_exit
+            mixed += recipe.cost_weight * soft_exits.cost(
+                shares, macs, recipe.macs_limit
+            )
+        peak = recipe.peak_weight * soft_exits.peak(labels, logits, confidences)
+        done = ops.cast(self.optimizer.iterations, "float32") / self.steps
+        first, second = recipe.phases
+        mixed += ops.where(done >= first + second, peak, 0.0)
+        return ops.where(done >= first, mixed, alone)
 
     @property
     def metrics(self):
