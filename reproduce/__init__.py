@@ -1,0 +1,1 @@
+"""Experiments, their recorded results and the paper's tables."""
