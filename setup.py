@@ -10,6 +10,8 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "zoo" / "__init__.py").read_text(), re.MULTILINE
 )[1]
 
+SEARCH = ["keras-tuner>=1.4.7", "pymoo>=0.6.2", "scipy"]
+
 setup(
     name="aebnas-keras",
     version=VERSION,
@@ -17,12 +19,15 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
-    packages=find_packages(include=["zoo", "zoo.*", "figures", "figures.*"]),
+    packages=find_packages(
+        include=["zoo*", "search*", "reproduce*", "figures*"],
+    ),
     package_data={
         "zoo": [
             f"pretrained/*/{file}"
             for file in ("config.json", "model.weights.h5", "card.md")
-        ]
+        ],
+        "reproduce": ["*.json", "results/*.json"],
     },
     install_requires=[
         "keras>=3.11",
@@ -36,9 +41,11 @@ setup(
     extras_require={
         "jax": ["jax"],
         "data": ["tensorflow-datasets"],
+        "search": SEARCH,
         "figures": ["matplotlib"],
         "tensorboard": ["tensorboard"],
         "test": [
+            *SEARCH,
             *("jax", "matplotlib"),
             *("hypothesis", "pytest", "ruff>=0.17,<0.18"),
         ],

@@ -187,9 +187,14 @@ class ParetoOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial; its status is STOPPED when the search is over."""
-        # What an earlier, interrupted attempt reported does not count.
-        if self._retry_queue and tuner_id not in self.ongoing_trials:
-            _forget(self.trials[self._retry_queue[-1]])
+        # What an earlier attempt reported before it was interrupted does not count: that
+        # of a worker that was started again, or of the trial that waits for a retry.
+        again = self.ongoing_trials.get(tuner_id)
+        if again is None and self._retry_queue:
+            again = self.trials[self._retry_queue[-1]]
+        if again is not None:
+            again.metrics = type(again.metrics)()
+            again.score = again.message = None
         return super().create_trial(tuner_id)
 
     @keras_tuner.synchronized
@@ -252,12 +257,6 @@ class ParetoOracle(keras_tuner.Oracle):
         # It is popped from its end.
         self._retry_queue = [i for i in reversed(by_start) if i not in done]
         self.ongoing_trials = {}
-
-
-def _forget(trial: Trial) -> None:
-    """Take away what an attempt at a trial left."""
-    trial.metrics = type(trial.metrics)()
-    trial.score = trial.message = None
 
 
 class RandomOracle(ParetoOracle):

@@ -222,8 +222,8 @@ def run(
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(directory))
             _note_settings(directory, settings, dataset)
-        stack.enter_context(contextlib.redirect_stdout(None))  # keras-tuner's lines
-        tuner = settings.tuner(directory, dataset, oracle)
+        with contextlib.redirect_stdout(None):  # keras-tuner says that it reloads
+            tuner = settings.tuner(directory, dataset, oracle)
         tuner.search()
     if worker:
         return oracle
