@@ -187,9 +187,12 @@ class ParetoOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial; its status is STOPPED when the search is over."""
-        # What an earlier attempt reported before it was interrupted does not count: that
-        # of a worker that was started again, or of the trial that waits for a retry.
+        # What an interrupted attempt reported does not count: that of a worker that was
+        # started again, or of the trial that waits for a retry.
         again = self.ongoing_trials.get(tuner_id)
+        if again is None and self.failed_in_a_row():
+            self.tuner_ids.discard(tuner_id)
+            return Trial(self.get_space(), status=TrialStatus.STOPPED)
         if again is None and self._retry_queue:
             again = self.trials[self._retry_queue[-1]]
         if again is not None:
@@ -302,8 +305,6 @@ class RandomOracle(ParetoOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """keras-tuner's question for the next candidate."""
-        if self.failed_in_a_row():
-            return {"status": TrialStatus.STOPPED}
         known = {tuple(self.genes(trial).tolist()) for trial in self.trials.values()}
         self._queue = [genes for genes in self._queue if tuple(genes) not in known]
         if not self._queue:
@@ -312,6 +313,7 @@ class RandomOracle(ParetoOracle):
             except ValueError as error:  # the space is exhausted
                 self.stopped = str(error)
                 return {"status": TrialStatus.STOPPED}
+            self.save()  # a kill before the first trial is on record loses no batch
         values = self.space.to_values(self._queue.pop(0))
         return {"status": TrialStatus.RUNNING, "values": values}
 
@@ -394,7 +396,10 @@ class NSGA2Oracle(RandomOracle):
         for parent in parents:
             parent.evaluated.update(("F", "G", "H"))
         best = RankAndCrowding().do(
-            problem, parents, n_survive=min(self.population, len(parents))
+            problem,
+            parents,
+            n_survive=min(self.population, len(parents)),
+            random_state=rng,
         )
         nsga2 = _nsga2(self.space, self.population, parents)
         nsga2.setup(problem, seed=int(rng.integers(2**31)))

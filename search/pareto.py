@@ -124,13 +124,15 @@ def hypervolume(points: Any, reference: Any, ideal: Any = None) -> float:
         points: Shape `(points, objectives)`, to minimise.
         reference: Worst point that counts, shape `(objectives,)`.
         ideal: Best conceivable point. If given, the volume is a share, 0..1, of the box
-            between it and the reference; else it is the plain product of the units.
+            between it and the reference (0 if the box is empty); else it is the plain
+            product of the units.
     """
     points, reference = _checked(points), np.asarray(reference, float)
     volume = float(HV(ref_point=reference)(points)) if len(points) else 0.0
     if ideal is None:
         return volume
-    return volume / float(np.prod(reference - np.asarray(ideal, float)))
+    box = float(np.prod(reference - np.asarray(ideal, float)))
+    return volume / box if box else 0.0
 
 
 def _checked(points: Any) -> np.ndarray:
