@@ -489,20 +489,23 @@ class AEBNASOracle(NSGA2Oracle):
         metrics = [self.values(trial) for trial in trials]
         predictor = _Predictor(self.space, self._predicted, self.surrogate, rng)
         predictor.fit(genes, metrics)
-        aims = self._aims(predictor.table(metrics), phi=1.0)
-        front = genes[pareto.front(aims)][: self.population]
-        found = self._minimise(predictor, front, rng, known)
+        trained = predictor.table(metrics)
+        front = pareto.front(self._aims(trained, self._admissible(trained)))
+        found = self._minimise(predictor, genes[front[: self.population]], rng, known)
 
-        # Better ranks first, and within the last rank that fits those that spread.
+        # Better ranks first, and within the last rank that fits those that spread; with
+        # a limit, those within it before all others.
         new = np.array([g for g in found if tuple(g.tolist()) not in known], int)
         chosen: list[int] = []
         if len(new):
             predicted = predictor(new)
-            aimed = self._aims(predicted, self._admissible(predicted))
-            for rank in pareto.fronts(aimed):
-                room = self.batch_size - len(chosen)
-                taken = np.concatenate([aims[pareto.front(aims)], aimed[chosen]])
-                chosen += [rank[i] for i in _spread(aimed[rank], taken, room)]
+            phi = self._admissible(predicted)
+            aimed, taken = self._aims(predicted, phi), self._aims(trained, phi)[front]
+            for group in self._by_limit(predicted):
+                for rank in pareto.fronts(aimed[group]):
+                    rank, room = group[rank], self.batch_size - len(chosen)
+                    apart = np.concatenate([taken, aimed[chosen]])
+                    chosen += [rank[i] for i in _spread(aimed[rank], apart, room)]
             picked = new[chosen]
             self._iterations.append(
                 {
@@ -576,6 +579,12 @@ class AEBNASOracle(NSGA2Oracle):
         if self.limit is None:
             return 1.0
         return float(np.mean(values[self.objective.names[1]] <= self.limit))
+
+    def _by_limit(self, values: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Indices of the candidates within the limit, and of the others."""
+        second = values[self.objective.names[-1]]
+        within = second <= (np.inf if self.limit is None else self.limit)
+        return [np.flatnonzero(within), np.flatnonzero(~within)]
 
     def _minimise(
         self,
