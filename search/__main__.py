@@ -18,6 +18,7 @@ from search.settings import Settings
 from search.surrogate import SURROGATES
 from search.tuner import fine_front, read_candidates
 from zoo import data
+from zoo.architecture import EXIT_POSITIONS
 from zoo.cards import million, percent
 from zoo.cost import CONVENTIONS
 from zoo.exits import OperatingPoint, within_budget
@@ -100,7 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--resolutions", type=int, nargs="+", metavar="R")
     sub.add_argument(
-        "--exits", type=int, nargs="*", metavar="S", help="stages 1..4 that may end one"
+        "--exits",
+        type=int,
+        nargs="*",
+        choices=range(1, EXIT_POSITIONS + 1),
+        metavar="S",
+        help="stages 1..4 that an exit may follow; none for static networks",
     )
     add("recipe", str, "training recipe", choices=("short", "paper", "long"))
     for name, kind in (("epochs", int), ("learning_rate", float)):
@@ -158,10 +164,17 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.exits is not None:
         space["exits"] = [stage - 1 for stage in options.exits]
     given["objectives"] = options.objectives and tuple(options.objectives)
-    given["constraints"] = {m: (None, float(limit)) for m, limit in options.max}
+    given["constraints"] = {m: (None, _number("--max", n)) for m, n in options.max}
     given["space"] = space
     given["recipe_changes"] = {k: v for k, v in changes.items() if v is not None}
     return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{flag} has {text!r}; expected is a number.") from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -206,7 +219,7 @@ class Progress:
 def _front(options: argparse.Namespace) -> None:
     settings, oracle = searches.read(options.directory)
     trials = {c["trial"]: c for c in read_candidates(options.directory)}
-    fine = fine_front(list(trials.values()))
+    fine = fine_front(list(trials.values()), oracle.constraints)
     if options.max_macs is not None:
         points = [_within(fine, options.max_macs)]
     elif options.trial is not None:

@@ -92,6 +92,7 @@ class ParetoOracle(keras_tuner.Oracle):
         self.initial_trials = int(initial_trials)
         self.max_failures = int(max_failures)
         self.stopped: str | None = None
+        self._reloaded = 0  # trials that had ended then
         self.on_trial: Callable[[ParetoOracle, Trial], None] | None = None
         count = len(objective.names)
         self._reference = self._ideal = None
@@ -227,7 +228,8 @@ class ParetoOracle(keras_tuner.Oracle):
 
     def failed_in_a_row(self) -> bool:
         """Whether the last `max_failures` trials failed; notes it in `stopped`."""
-        last = [self.trials[i] for i in self.end_order[-self.max_failures :]]
+        ended = self.end_order[self._reloaded :]  # the cause may have been mended since
+        last = [self.trials[i] for i in ended[-self.max_failures :]]
         failed = [trial for trial in last if trial.status == TrialStatus.FAILED]
         if len(failed) < self.max_failures:
             return False
@@ -260,6 +262,11 @@ class ParetoOracle(keras_tuner.Oracle):
         # It is popped from its end.
         self._retry_queue = [i for i in reversed(by_start) if i not in done]
         self.ongoing_trials = {}
+        self._reloaded = len(self.end_order)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Read what `get_state` gave; which trials are under way follows from them."""
+        super().set_state(state | {"ongoing_trials": {}})
 
 
 class RandomOracle(ParetoOracle):

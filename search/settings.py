@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 from keras_tuner.engine.trial import Trial
 
 from search.methods import METHODS
@@ -22,11 +23,13 @@ from search.space import SearchSpace
 from search.tuner import (
     CANDIDATE,
     EarlyExitTuner,
+    check_metrics,
     fine_front,
     load_candidate,
     read_candidates,
 )
 from zoo import data, registry, training
+from zoo.cost import CONVENTIONS
 from zoo.data import Dataset
 from zoo.files import write_text
 
@@ -93,10 +96,21 @@ class Settings:
             raise ValueError(
                 f"There is no method {self.method!r}; known are {', '.join(METHODS)}."
             )
-        for name in ("train_images", "latency_batch_size"):
+        for name in ("trials", "initial_trials", "train_images", "latency_batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value!r}; expected is 1 or more.")
+        if self.target_macs is not None and not self.target_macs > 0:
+            raise ValueError(
+                f"target_macs is {self.target_macs!r}; expected is above 0."
+            )
+        if self.convention not in CONVENTIONS:
+            raise ValueError(
+                f"convention is {self.convention!r}; allowed are "
+                f"{', '.join(CONVENTIONS)}."
+            )
+        wanted = (*self.objectives, *self.constraints)
+        check_metrics(wanted, self.latency_batch_size is not None)
         # A broken setting is told here, not in the middle of a search.
         self.search_space()
         self.oracle()
@@ -104,7 +118,11 @@ class Settings:
 
     def search_space(self) -> SearchSpace:
         """The space, with the options of the method."""
-        return SearchSpace(**{**METHODS[self.method].space, **self.space})
+        options = {**METHODS[self.method].space, **self.space}
+        try:
+            return SearchSpace(**options)
+        except TypeError as error:
+            raise ValueError(f"space: {error}") from error
 
     def training_recipe(self) -> training.Recipe:
         """How a candidate is trained."""
@@ -112,6 +130,7 @@ class Settings:
         changes = {**method.recipe, **self.recipe_changes}
         if changes.get("soft_exits"):
             changes.setdefault("macs_limit", self.target_macs)
+            changes.setdefault("convention", self.convention)
         return training.recipe(self.recipe, **changes)
 
     def oracle(self) -> RandomOracle:
@@ -133,7 +152,11 @@ class Settings:
                 for metric, limits in self.constraints.items()
             ],
             reference=self.reference,
-            initial_trials=self.initial_trials or _initial_trials(self.trials),
+            initial_trials=(
+                _initial_trials(self.trials)
+                if self.initial_trials is None
+                else self.initial_trials
+            ),
             batch_size=self.batch_size,
             max_trials=self.trials,
             seed=self.seed,
@@ -141,7 +164,11 @@ class Settings:
         )
 
     def tuner(
-        self, directory: str | os.PathLike, dataset: Dataset, oracle: RandomOracle
+        self,
+        directory: str | os.PathLike,
+        dataset: Dataset,
+        oracle: RandomOracle,
+        start: keras.Model | None = None,
     ) -> EarlyExitTuner:
         """A tuner on the folder of the search; it reads back what is there."""
         if self.train_images is not None:
@@ -155,7 +182,7 @@ class Settings:
             directory,
             target_macs=self.target_macs,
             convention=self.convention,
-            start=registry.load(self.start) if self.start else None,
+            start=start,
             latency_batch_size=self.latency_batch_size,
             seed=self.seed,
         )
@@ -217,13 +244,14 @@ def run(
     worker = "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in tuner_id
     oracle = settings.oracle()
     oracle.on_trial = on_trial
+    start = registry.load(settings.start) if settings.start else None
     with contextlib.ExitStack() as stack:
         if not worker:
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(directory))
             _note_settings(directory, settings, dataset)
         with contextlib.redirect_stdout(None):  # keras-tuner says that it reloads
-            tuner = settings.tuner(directory, dataset, oracle)
+            tuner = settings.tuner(directory, dataset, oracle, start)
         tuner.search()
     if worker:
         return oracle
@@ -264,7 +292,7 @@ def record(directory: str | os.PathLike) -> dict[str, Any]:
     completed = {trial.trial_id for trial in oracle.completed_trials()}
     candidates = [c for c in read_candidates(directory) if c["trial"] in completed]
     front = [trial.trial_id for trial in oracle.pareto_trials()]
-    fine = fine_front(candidates)
+    fine = fine_front(candidates, oracle.constraints)
     shown = {*front, *(point["trial"] for point in fine)}
     return {
         "settings": settings.to_dict(),
@@ -358,7 +386,8 @@ def _resolved(directory: pathlib.Path, settings: Settings) -> Settings:
     initial = settings.initial_trials
     if initial is None and (directory / SETTINGS).is_file():
         initial = _read_settings(directory)["settings"].get("initial_trials")
-    initial = initial or _initial_trials(settings.trials)
+    if initial is None:
+        initial = _initial_trials(settings.trials)
     return dataclasses.replace(settings, initial_trials=initial)
 
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +29,9 @@ from zoo.data import Dataset
 from zoo.files import replacing, write_text
 from zoo.model import EarlyExitClassifier
 
+METRICS = (
+    *("error", "average_macs", "final_error", "parameters", "seconds", "latency_ms"),
+)
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
 IDLE_SECONDS = 1.0
 
@@ -58,6 +61,9 @@ class EarlyExitTuner(keras_tuner.Tuner):
             `predict_early` in batches of this size.
         seed: Seed of initial weights, order and augmentation.
         **kwargs: For `keras_tuner.Tuner`.
+
+    Raises:
+        ValueError: An objective or a constraint of the oracle names no reported metric.
     """
 
     def __init__(
@@ -74,6 +80,10 @@ class EarlyExitTuner(keras_tuner.Tuner):
         seed: int = 1,
         **kwargs: Any,
     ) -> None:
+        constraints = oracle.constraints  # a worker's oracle is out of reach later
+        wanted = (*oracle.objective.names, *(c.metric for c in constraints))
+        check_metrics(wanted, latency_batch_size is not None)
+        self._constraints = constraints
         self.space = space
         self.dataset = dataset
         self.recipe = recipe
@@ -83,7 +93,6 @@ class EarlyExitTuner(keras_tuner.Tuner):
         self.latency_batch_size = latency_batch_size
         self.seed = seed
         self._asked = 0
-        self._constraints = oracle.constraints  # a worker's oracle is out of reach
         folder = pathlib.Path(directory).resolve()
         super().__init__(
             oracle, directory=folder.parent, project_name=folder.name, **kwargs
@@ -227,7 +236,9 @@ def read_candidates(directory: str | os.PathLike) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: int(record["trial"]))
 
 
-def fine_front(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def fine_front(
+    candidates: list[dict[str, Any]], constraints: Sequence[pareto.Constraint] = ()
+) -> list[dict[str, Any]]:
     """Pareto front of the threshold settings of all candidates, cheapest first.
 
     Every trained candidate contributes the whole frontier of its settings, without
@@ -241,6 +252,11 @@ def fine_front(candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"trial": candidate["trial"], "error": 1 - point["accuracy"], **point}
         for candidate in candidates
         for point in candidate["frontier"]
+        if _is_feasible(
+            candidate["metrics"]
+            | {"error": 1 - point["accuracy"], "average_macs": point["average_macs"]},
+            constraints,
+        )
     ]
     objectives = [[point["average_macs"], point["error"]] for point in points]
     return [points[i] for i in pareto.front(objectives)]
@@ -275,25 +291,38 @@ def load_candidate(
 def keep_front_weights(
     directory: str | os.PathLike,
     objectives: pareto.Objectives,
-    constraints: Any = (),
+    constraints: Sequence[pareto.Constraint] = (),
 ) -> None:
     """Delete the weights of every candidate that is on neither front.
 
     The fronts are that of the objectives, and the finer one of all threshold settings.
     """
     candidates = read_candidates(directory)
-    feasible = [
-        each
-        for each in candidates
-        if all(c.violation(each["metrics"][c.metric]) == 0 for c in constraints)
-    ]
+    feasible = [c for c in candidates if _is_feasible(c["metrics"], constraints)]
     points = [objectives.point(each["metrics"]) for each in feasible]
     kept = {feasible[i]["trial"] for i in pareto.front(points)}
-    kept |= {point["trial"] for point in fine_front(feasible)}
+    kept |= {point["trial"] for point in fine_front(candidates, constraints)}
     for each in candidates:
         if each["trial"] not in kept:
             folder = pathlib.Path(directory) / f"trial_{each['trial']}"
             (folder / WEIGHTS).unlink(missing_ok=True)
+
+
+def check_metrics(names: Iterable[str], latency: bool) -> None:
+    """Raise a ValueError if a metric is none that the tuner reports."""
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(
+                f"There is no metric {name!r}; known are {', '.join(METRICS)}."
+            )
+        if name == "latency_ms" and not latency:
+            raise ValueError("latency_ms is measured only with a latency_batch_size.")
+
+
+def _is_feasible(
+    metrics: Mapping[str, float], constraints: Sequence[pareto.Constraint]
+) -> bool:
+    return all(c.violation(metrics[c.metric]) == 0 for c in constraints)
 
 
 def _take_weights(model: keras.Model, start: keras.Model) -> int:

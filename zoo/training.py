@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from zoo import augmentation, exits, soft_exits
+from zoo.cost import macs
 from zoo.data import Dataset, Split
 from zoo.files import replacing, write_text
 from zoo.model import EarlyExitClassifier
@@ -48,8 +49,8 @@ class Recipe:
             the mixture of all exits by their confidences, plus `cost_weight` x L_cost;
             then also `peak_weight` x L_peak. See `zoo.soft_exits`.
         phases: Shares of the training that the first two phases take.
-        macs_limit: Average MACs ("standard") above which L_cost counts; None: no such
-            term.
+        macs_limit: Average MACs above which L_cost counts; None: no such term.
+        convention: How the limit counts MACs; see `zoo.macs`.
         cost_weight: Of L_cost.
         peak_weight: Of L_peak.
 
@@ -73,6 +74,7 @@ class Recipe:
     soft_exits: bool = False
     phases: tuple[float, float] = (0.3, 0.4)
     macs_limit: float | None = None
+    convention: str = "standard"
     cost_weight: float = 1.0
     peak_weight: float = 1.0
 
@@ -174,6 +176,9 @@ def recipe(name: str, **changes: Any) -> Recipe:
     base = RECIPES[name]
     if "epochs" in changes and "warmup_epochs" not in changes:
         changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
+    unknown = sorted(set(changes) - {field.name for field in fields(Recipe)})
+    if unknown:
+        raise ValueError(f"A recipe has no {', '.join(unknown)}.")
     return replace(base, **changes)
 
 
@@ -411,9 +416,11 @@ class _Trainer(keras.Model):
         alone = self.model.exit_losses(labels, logits)[-1]
         mixed = soft_exits.cross_entropy(labels, logits, shares)
         if recipe.macs_limit is not None:
-            macs = self.model.macs.per_exit
+            spent = macs(
+                self.model.architecture, self.model.num_classes, recipe.convention
+            ).per_exit
             mixed += recipe.cost_weight * soft_exits.cost(
-                shares, macs, recipe.macs_limit
+                shares, spent, recipe.macs_limit
             )
         peak = recipe.peak_weight * soft_exits.peak(labels, logits, confidences)
         done = ops.cast(self.optimizer.iterations, "float32") / self.steps
