@@ -128,6 +128,11 @@ def hypervolume(points: Any, reference: Any, ideal: Any = None) -> float:
             product of the units.
     """
     points, reference = _checked(points), np.asarray(reference, float)
+    if points.size and points.shape[1] != len(reference):
+        raise ValueError(
+            f"reference has {len(reference)} values; the points have "
+            f"{points.shape[1]} objectives."
+        )
     volume = float(HV(ref_point=reference)(points)) if len(points) else 0.0
     if ideal is None:
         return volume

@@ -138,6 +138,8 @@ class SearchSpace:
 
     def __getitem__(self, name: str) -> tuple[Any, ...]:
         """Options of the gene of that name, in the order of its values."""
+        if name not in self._index:
+            raise ValueError(f"This search space has no {name!r}.")
         return self._genes[self._index[name]].options
 
     @property
@@ -171,13 +173,13 @@ class SearchSpace:
         seen = {tuple(map(int, genes)) for genes in known}
         drawn: list[tuple[int, ...]] = []
         for _ in range(100 * n + 1000):
-            if len(drawn) == n:
+            if len(drawn) >= n:
                 break
             genes = tuple(self.canonical(rng.integers(self._counts)).tolist())
             if genes not in seen:
                 seen.add(genes)
                 drawn.append(genes)
-        else:
+        if len(drawn) < n:
             raise ValueError(
                 f"{n} candidates that are not known yet could not be found: the space "
                 "is exhausted."
@@ -211,9 +213,7 @@ class SearchSpace:
         Raises:
             ValueError: The count is wrong or a gene is out of range.
         """
-        genes = self._checked(genes)
-        if genes.ndim != 1:
-            raise ValueError(f"genes have the shape {genes.shape}; expected is (82,).")
+        genes = self._one(genes)
         value = {
             gene.name: gene.options[i] for gene, i in zip(self._genes, genes.tolist())
         }
@@ -303,7 +303,7 @@ class SearchSpace:
         Thresholds are text, and "off" where there is no exit: keras-tuner sends floats
         between machines in single precision, which would change them.
         """
-        genes = self.canonical(genes)
+        genes = self.canonical(self._one(genes))
         return {
             gene.name: _shown(gene.name, gene.options[value])
             for gene, value, needs in zip(self._genes, genes.tolist(), self._needs)
@@ -319,15 +319,14 @@ class SearchSpace:
         options = {}
         for name, value in values.items():
             if name.endswith("/threshold"):
-                value = 1.0 if value == OFF else float(value)
+                shown = {_shown(name, option): option for option in self[name]}
+                value = shown.get(value, value)
             options[name] = value
         return self.canonical(self._from_options(options))
 
     def _from_options(self, value: Mapping[str, Any]) -> np.ndarray:
         genes = np.zeros(len(self._genes), int)
         for name, option in value.items():
-            if name not in self._index:
-                raise ValueError(f"This search space has no {name!r}.")
             options = self[name]
             if option not in options:
                 allowed = ", ".join(map(str, dict.fromkeys(options)))
@@ -335,6 +334,12 @@ class SearchSpace:
                     f"{name} is {option!r}; this search space allows {allowed}."
                 )
             genes[self._index[name]] = options.index(option)
+        return genes
+
+    def _one(self, genes: Any) -> np.ndarray:
+        genes = self._checked(genes)
+        if genes.ndim != 1:
+            raise ValueError(f"genes have the shape {genes.shape}; expected is (82,).")
         return genes
 
     def _checked(self, genes: Any) -> np.ndarray:
@@ -379,4 +384,4 @@ def _shown(name: str, option: Any) -> Any:
     """An option as a hyperparameter's value."""
     if not name.endswith("/threshold"):
         return option
-    return OFF if option == 1 else f"{option:g}"
+    return OFF if option == 1 else repr(option)

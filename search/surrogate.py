@@ -129,18 +129,16 @@ def quiet() -> Iterator[None]:
 
 def kendall(truth: Any, predicted: Any) -> float:
     """Kendall's tau-b, -1..1; 0 where one side is constant."""
-    return _or_zero(stats.kendalltau(truth, predicted).statistic)
+    if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
+        return 0.0
+    return float(stats.kendalltau(truth, predicted).statistic)
 
 
 def spearman(truth: Any, predicted: Any) -> float:
     """Spearman's rank correlation, -1..1; 0 where one side is constant."""
     if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
         return 0.0
-    return _or_zero(stats.spearmanr(truth, predicted).statistic)
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if np.isnan(value) else float(value)
+    return float(stats.spearmanr(truth, predicted).statistic)
 
 
 def quality(truth: Any, predicted: Any) -> dict[str, float]:

@@ -26,7 +26,7 @@ from zoo.architecture import (
 )
 
 ARCHIVE = json.loads(
-    (Path(__file__).parents[1] / "data" / "authors_archive.json").read_text()
+    (Path(__file__).parents[2] / "reproduce" / "authors_archive.json").read_text()
 )
 CANDIDATES = [record[0] for record in ARCHIVE]
 STAGES = (Stage.uniform(2, 3, 3),) * 5

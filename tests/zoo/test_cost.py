@@ -23,7 +23,7 @@ from zoo.architecture import (
 from zoo.cost import CONVENTIONS, Cost, macs
 
 ARCHIVE = json.loads(
-    (Path(__file__).parents[1] / "data" / "authors_archive.json").read_text()
+    (Path(__file__).parents[2] / "reproduce" / "authors_archive.json").read_text()
 )
 STAGES = (Stage.uniform(2, 3, 3),) * 5
 SMALL = {"ks": [3] * 10, "e": [3] * 10, "d": [2] * 5, "r": 40}
