@@ -227,7 +227,7 @@ def run(
             `record.json`, see `record`.
         data_dir: Where the data lies; see `zoo.data.load`.
         on_trial: Called after every trial that ended, in the process that owns the
-            oracle.
+            oracle. Standard output goes nowhere meanwhile; standard error works.
 
     Returns:
         The oracle.
@@ -250,9 +250,10 @@ def run(
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(directory))
             _note_settings(directory, settings, dataset)
-        with contextlib.redirect_stdout(None):  # keras-tuner says that it reloads
+        # keras-tuner prints that it reloads, and values that its processes exchange.
+        with contextlib.redirect_stdout(None):
             tuner = settings.tuner(directory, dataset, oracle, start)
-        tuner.search()
+            tuner.search()
     if worker:
         return oracle
     write_text(directory / RECORD, json.dumps(record(directory), indent=1))
