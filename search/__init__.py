@@ -3,9 +3,9 @@
 from search.methods import METHODS
 from search.oracle import AEBNASOracle, NSGA2Oracle, ParetoOracle, RandomOracle
 from search.pareto import Constraint, Objectives
-from search.settings import Settings, read, record, run
+from search.settings import Settings, export, read, record, run
 from search.space import SearchSpace
-from search.tuner import EarlyExitTuner
+from search.tuner import EarlyExitTuner, fine_front
 
 __all__ = [
     "METHODS",
@@ -18,6 +18,8 @@ __all__ = [
     "RandomOracle",
     "SearchSpace",
     "Settings",
+    "export",
+    "fine_front",
     "read",
     "record",
     "run",

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from keras_tuner.errors import FatalError
+
 from search import settings as searches
 from search.benchmark import iteration
 from search.launch import end_with_parent, launch
@@ -37,10 +39,11 @@ Start `run` again after an interruption with the same arguments: it continues.""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else list(arguments)
     end_with_parent()
     try:
         return options.run(options) or 0
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, FatalError) as error:
         print(f"search {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         int,
         "candidates drawn at random first (default: 4 in 10 trials, at most 100)",
     )
-    add("batch_size", int, "candidates of an iteration")
+    add("batch_size", int, "candidates (not images) of an iteration")
     add("surrogate", str, "what predicts error and MACs", choices=("adaptive", "mlp"))
     add("population", int, "of NSGA-II")
     add("generations", int, "of NSGA-II on surrogates")
@@ -125,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=_front)
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("--fine", action="store_true", help="every threshold setting")
-    sub.add_argument(
+    member = sub.add_mutually_exclusive_group()
+    member.add_argument(
         "--max-macs",
         type=float,
         metavar="N",
@@ -137,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="write a member as a model for zoo.load: that of --trial or --max-macs",
     )
-    sub.add_argument("--trial", metavar="ID", help="the member to export")
+    member.add_argument("--trial", metavar="ID", help="only this trial")
     sub.add_argument(
         "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
     )
@@ -180,11 +184,13 @@ def _number(flag: str, text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if options.workers is not None and "KERASTUNER_TUNER_ID" not in os.environ:
-        return launch([sys.executable, "-m", "search", *sys.argv[1:]], options.workers)
-    progress = Progress(settings.trials, options.workers or 1)
+        return launch(
+            [sys.executable, "-m", "search", *options.arguments], options.workers
+        )
+    progress = Progress(settings.trials)
     searches.run(settings, options.directory, options.data_dir, progress)
-    if progress.seen:
-        print(file=sys.stderr)
+    if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
+        print("\n" * progress.live, end="", file=sys.stderr)
         print(f"Done. python -m search front {options.directory}")
     return 0
 
@@ -192,10 +198,10 @@ def _run(options: argparse.Namespace) -> int:
 class Progress:
     """One line on the terminal, renewed after every trial; elsewhere a line each."""
 
-    def __init__(self, trials: int, workers: int) -> None:
+    def __init__(self, trials: int) -> None:
         self.trials = trials
-        self.workers = workers
         self.seen = 0
+        self.live = sys.stderr.isatty()
         self.began = time.monotonic()
 
     def __call__(self, oracle: Any, trial: Any) -> None:
@@ -211,9 +217,8 @@ class Progress:
             f"hypervolume {history[-1][1] if history else 0:.4f}, "
             f"{left:.0f} min left" + (f", {failed} failed" if failed else "")
         )
-        live = sys.stderr.isatty()
-        end = "" if live else "\n"
-        print(f"\r\x1b[K{line}" if live else line, end=end, file=sys.stderr, flush=True)
+        begin, end = ("\r\x1b[K", "") if self.live else ("", "\n")
+        print(f"{begin}{line}", end=end, file=sys.stderr, flush=True)
 
 
 def _front(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 HOST = "127.0.0.1"
 PARENT = "AEBNAS_PARENT"
 RESTARTS = 3
+PATIENCE = 5  # seconds
 
 
 def launch(command: Sequence[str], workers: int) -> int:
@@ -57,7 +59,12 @@ def launch(command: Sequence[str], workers: int) -> int:
         restarts = dict.fromkeys(names, 0)
         while running:
             time.sleep(0.2)
-            if chief.poll():  # its own message says why
+            if chief.poll() is not None:
+                # The search is over, or the chief's own message says why it is not. A
+                # worker that asks only now would wait for an answer for an hour.
+                for process in running.values():
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(PATIENCE)
                 return chief.returncode
             for name, process in list(running.items()):
                 status = process.poll()

@@ -24,7 +24,7 @@ from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 from search import pareto
 from search import surrogate as surrogates
 from search.pareto import Constraint, Objectives
-from search.space import SearchSpace
+from search.space import SearchSpace, SpaceExhaustedError
 from zoo.architecture import EXIT_POSITIONS, Architecture, FixedBranch
 from zoo.cost import macs
 from zoo.files import write_text
@@ -164,6 +164,14 @@ class ParetoOracle(keras_tuner.Oracle):
         ranked += [t for t in completed if not self.is_feasible(t)]
         return ranked[:num_trials]
 
+    def _violations(self, values: dict[str, Any]) -> list[Any]:
+        """Of every constraint, relative to its limits, so that units do not matter."""
+        return [
+            c.violation(values[c.metric])
+            / (max(abs(c.minimum or 0), abs(c.maximum or 0)) or 1)
+            for c in self.constraints
+        ]
+
     def _points(self, trials: Iterable[Trial]) -> np.ndarray:
         points = [self.objective.point(self.values(trial)) for trial in trials]
         return np.array(points).reshape(len(points), len(self.objective.names))
@@ -204,7 +212,11 @@ class ParetoOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
         """Record a trial that ended, with the reason if it failed."""
-        if trial.status != TrialStatus.COMPLETED and not trial.message:
+        if trial.trial_id in self.end_order:  # by a worker that the chief had given up
+            self._let_go(trial.trial_id)
+            return
+        self._retry_queue = [i for i in self._retry_queue if i != trial.trial_id]
+        if trial.status != TrialStatus.COMPLETED:
             # A worker's messages do not come through keras-tuner's protocol.
             path = pathlib.Path(self._get_trial_dir(trial.trial_id)) / FAILURE
             if path.is_file():
@@ -216,6 +228,20 @@ class ParetoOracle(keras_tuner.Oracle):
         super().end_trial(trial)
         if self.on_trial is not None:
             self.on_trial(self, self.trials[trial.trial_id])
+
+    @keras_tuner.synchronized
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0):
+        """Record the metrics of a trial that has not ended."""
+        if trial_id in self.end_order:
+            return self.trials[trial_id]
+        return super().update_trial(trial_id, metrics, step)
+
+    def _let_go(self, trial_id: str) -> None:
+        self.ongoing_trials = {
+            tuner: trial
+            for tuner, trial in self.ongoing_trials.items()
+            if trial.trial_id != trial_id
+        }
 
     def _missing(self, trial: Trial) -> str | None:
         wanted = (*self.objective.names, *(c.metric for c in self.constraints))
@@ -233,8 +259,9 @@ class ParetoOracle(keras_tuner.Oracle):
         failed = [trial for trial in last if trial.status == TrialStatus.FAILED]
         if len(failed) < self.max_failures:
             return False
-        reason = (failed[-1].message or "unknown reason").strip().splitlines()[-1]
-        self.stopped = f"{len(failed)} trials in a row failed, the last with: {reason}"
+        self.stopped = (
+            f"{len(failed)} trials in a row failed, the last with: {reason(failed[-1])}"
+        )
         return True
 
     def _save_trial(self, trial: Trial) -> None:
@@ -251,7 +278,12 @@ class ParetoOracle(keras_tuner.Oracle):
         A kill may have fallen between the writing of a trial and of the state; the
         trials decide.
         """
-        super().reload()
+        # Not by keras-tuner's glob, for which a folder's own name may be a pattern.
+        for path in pathlib.Path(self._project_dir).glob("trial_*/trial.json"):
+            trial = Trial.load(str(path))
+            self.trials[trial.trial_id] = trial
+        state = pathlib.Path(self._get_oracle_fname()).read_text(encoding="utf-8")
+        self.set_state(json.loads(state))
         by_start = sorted(self.trials, key=int)
         self.trials = {trial_id: self.trials[trial_id] for trial_id in by_start}
         ended = (TrialStatus.COMPLETED, TrialStatus.FAILED)
@@ -267,6 +299,12 @@ class ParetoOracle(keras_tuner.Oracle):
     def set_state(self, state: dict[str, Any]) -> None:
         """Read what `get_state` gave; which trials are under way follows from them."""
         super().set_state(state | {"ongoing_trials": {}})
+
+
+def reason(trial: Trial) -> str:
+    """Why a trial failed, in one line."""
+    lines = (trial.message or "unknown reason").strip().splitlines()
+    return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 class RandomOracle(ParetoOracle):
@@ -317,7 +355,7 @@ class RandomOracle(ParetoOracle):
         if not self._queue:
             try:
                 self._queue = self._next_batch(known).tolist()
-            except ValueError as error:  # the space is exhausted
+            except SpaceExhaustedError as error:
                 self.stopped = str(error)
                 return {"status": TrialStatus.STOPPED}
             self.save()  # a kill before the first trial is on record loses no batch
@@ -391,9 +429,7 @@ class NSGA2Oracle(RandomOracle):
     ) -> np.ndarray:
         """Offspring of the best trials; see `RandomOracle.propose`."""
         values = [self.values(trial) for trial in trials]
-        violations = [
-            [c.violation(each[c.metric]) for c in self.constraints] for each in values
-        ]
+        violations = [self._violations(each) for each in values]
         problem = _Problem(self.space, len(self.objective.names), len(self.constraints))
         parents = Population.new(
             X=np.array([self.genes(trial) for trial in trials]),
@@ -412,6 +448,8 @@ class NSGA2Oracle(RandomOracle):
         nsga2.setup(problem, seed=int(rng.integers(2**31)))
         children: list[np.ndarray] = []
         for _ in range(20):  # offspring may be known already
+            if len(children) == self.batch_size:
+                break
             for genes in nsga2.mating.do(
                 problem,
                 best,
@@ -497,18 +535,23 @@ class AEBNASOracle(NSGA2Oracle):
         predictor = _Predictor(self.space, self._predicted, self.surrogate, rng)
         predictor.fit(genes, metrics)
         trained = predictor.table(metrics)
-        front = pareto.front(self._aims(trained, self._admissible(trained)))
-        found = self._minimise(predictor, genes[front[: self.population]], rng, known)
+        allowed = np.flatnonzero([self.is_feasible(trial) for trial in trials])
+        allowed = allowed if len(allowed) else np.arange(len(trials))
+        aims = self._aims(trained, self._admissible(trained))
+        front = allowed[pareto.front(aims[allowed])]
+        count = min(len(front), self.population)
+        evenly = np.linspace(0, len(front) - 1, count).round().astype(int)
+        found = self._minimise(predictor, genes[front[evenly]], rng, known)
 
-        # Better ranks first, and within the last rank that fits those that spread; with
-        # a limit, those within it before all others.
+        # Better ranks first, and within the last rank that fits those that spread; those
+        # within all limits before all others.
         new = np.array([g for g in found if tuple(g.tolist()) not in known], int)
         chosen: list[int] = []
         if len(new):
             predicted = predictor(new)
             phi = self._admissible(predicted)
             aimed, taken = self._aims(predicted, phi), self._aims(trained, phi)[front]
-            for group in self._by_limit(predicted):
+            for group in self._by_limits(predicted):
                 for rank in pareto.fronts(aimed[group]):
                     rank, room = group[rank], self.batch_size - len(chosen)
                     apart = np.concatenate([taken, aimed[chosen]])
@@ -587,10 +630,13 @@ class AEBNASOracle(NSGA2Oracle):
             return 1.0
         return float(np.mean(values[self.objective.names[1]] <= self.limit))
 
-    def _by_limit(self, values: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Indices of the candidates within the limit, and of the others."""
-        second = values[self.objective.names[-1]]
-        within = second <= (np.inf if self.limit is None else self.limit)
+    def _by_limits(self, values: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Indices of the candidates within limit and constraints, and of the others."""
+        within = np.ones(len(values[self.objective.name]), bool)
+        if self.limit is not None:
+            within &= values[self.objective.names[1]] <= self.limit
+        for violation in self._violations(values):
+            within &= violation == 0
         return [np.flatnonzero(within), np.flatnonzero(~within)]
 
     def _minimise(
@@ -614,7 +660,7 @@ class AEBNASOracle(NSGA2Oracle):
             asked = nsga2.ask()
             values = predictor(asked.get("X"))
             phi = self._admissible(values) if phi is None else phi
-            broken = [c.violation(values[c.metric]) for c in self.constraints]
+            broken = self._violations(values)
             if broken:
                 asked.set("G", np.stack(broken, 1))
             asked.set("F", self._aims(values, phi))
@@ -677,7 +723,8 @@ class _Predictor:
 def features(space: SearchSpace, genes: Any) -> np.ndarray:
     """What surrogates see: canonical genes, and the costs that follow from them.
 
-    To the paper's 82 integers are added logarithms of the MACs up to each exit, of each
+    Costs are in the standard convention, for ten classes: as inputs, any will do. To the
+    paper's 82 integers are added logarithms of the MACs up to each exit, of each
     branch (0 where there is none) and of the parameters. They can be counted without
     training, and with few candidates a regressor cannot learn them from integers.
 

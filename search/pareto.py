@@ -37,6 +37,9 @@ class Constraint:
     def __post_init__(self) -> None:
         if self.minimum is None and self.maximum is None:
             raise ValueError(f"The constraint on {self.metric} has no limit.")
+        for limit in (self.minimum, self.maximum):
+            if limit is not None and not np.isfinite(limit):
+                raise ValueError(f"The constraint on {self.metric} has limit {limit}.")
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
             raise ValueError(
                 f"The constraint on {self.metric} is empty: its minimum "
@@ -136,8 +139,8 @@ def hypervolume(points: Any, reference: Any, ideal: Any = None) -> float:
     volume = float(HV(ref_point=reference)(points)) if len(points) else 0.0
     if ideal is None:
         return volume
-    box = float(np.prod(reference - np.asarray(ideal, float)))
-    return volume / box if box else 0.0
+    sides = reference - np.asarray(ideal, float)
+    return volume / float(np.prod(sides)) if (sides > 0).all() else 0.0
 
 
 def _checked(points: Any) -> np.ndarray:

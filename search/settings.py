@@ -17,7 +17,7 @@ import keras
 from keras_tuner.engine.trial import Trial
 
 from search.methods import METHODS
-from search.oracle import AEBNASOracle, NSGA2Oracle, RandomOracle
+from search.oracle import AEBNASOracle, NSGA2Oracle, RandomOracle, reason
 from search.pareto import Constraint
 from search.space import SearchSpace
 from search.tuner import (
@@ -44,7 +44,9 @@ class Settings:
         data: Name of the data set; see `zoo.data`.
         method: One of `search.METHODS`.
         trials: Candidates to train, the failed ones counted.
-        target_macs: Average MACs to aim at, a count (for "nachos" the limit).
+        target_macs: Average MACs to aim at, a count (for "nachos" the limit). The
+            thresholds of candidates are tuned for it, and the oracle proposes for it if
+            the objectives are error and average MACs.
         convention: How MACs are counted; see `zoo.macs`.
         seed: Seed of everything, 0 or more.
         initial_trials: Candidates drawn at random before anything is learnt; None: four
@@ -109,6 +111,12 @@ class Settings:
                 f"convention is {self.convention!r}; allowed are "
                 f"{', '.join(CONVENTIONS)}."
             )
+        method = METHODS[self.method]
+        if method.macs_as == "limit" and self.target_macs is None:
+            raise ValueError(f"The method {self.method} needs target_macs, its limit.")
+        for name in method.space:
+            if name in self.space:
+                raise ValueError(f"The method {self.method} fixes {name} of the space.")
         wanted = (*self.objectives, *self.constraints)
         check_metrics(wanted, self.latency_batch_size is not None)
         # A broken setting is told here, not in the middle of a search.
@@ -142,7 +150,8 @@ class Settings:
         if issubclass(method.oracle, AEBNASOracle):
             options["surrogate"] = self.surrogate
             options["generations"] = self.generations
-            if method.macs_as and self.target_macs is not None:
+            known = self.objectives == ("error", "average_macs")
+            if method.macs_as and known and self.target_macs is not None:
                 options[method.macs_as] = self.target_macs
         return method.oracle(
             self.search_space(),
@@ -181,6 +190,7 @@ class Settings:
             self.training_recipe(),
             directory,
             target_macs=self.target_macs,
+            target_is_limit=METHODS[self.method].macs_as == "limit",
             convention=self.convention,
             start=start,
             latency_batch_size=self.latency_batch_size,
@@ -249,7 +259,7 @@ def run(
         if not worker:
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(directory))
-            _note_settings(directory, settings, dataset)
+        _note_settings(directory, settings, dataset, write=not worker)
         # keras-tuner prints that it reloads, and values that its processes exchange.
         with contextlib.redirect_stdout(None):
             tuner = settings.tuner(directory, dataset, oracle, start)
@@ -259,6 +269,9 @@ def run(
     write_text(directory / RECORD, json.dumps(record(directory), indent=1))
     if oracle.stopped:
         raise RuntimeError(oracle.stopped)
+    if not oracle.completed_trials():
+        last = oracle.trials[oracle.end_order[-1]]
+        raise RuntimeError(f"All trials failed, the last with: {reason(last)}")
     return oracle
 
 
@@ -304,7 +317,7 @@ def record(directory: str | os.PathLike) -> dict[str, Any]:
             for c in candidates
         ],
         "failed": [
-            {"trial": trial.trial_id, "reason": _last_line(trial.message)}
+            {"trial": trial.trial_id, "reason": reason(trial)}
             for trial in oracle.trials.values()
             if trial.status == "FAILED"
         ],
@@ -374,10 +387,6 @@ def export(
     )
 
 
-def _last_line(message: str | None) -> str:
-    return (message or "unknown reason").strip().splitlines()[-1]
-
-
 def _initial_trials(trials: int) -> int:
     return min(100, math.ceil(0.4 * trials))
 
@@ -393,14 +402,15 @@ def _resolved(directory: pathlib.Path, settings: Settings) -> Settings:
 
 
 def _note_settings(
-    directory: pathlib.Path, settings: Settings, dataset: Dataset
+    directory: pathlib.Path, settings: Settings, dataset: Dataset, write: bool
 ) -> None:
     """Write the settings, or raise if the folder's search has others."""
+    provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
     now = settings.to_dict()
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if (directory / SETTINGS).is_file():
         noted = _read_settings(directory)
-        before = noted["settings"]
+        before, provenance = noted["settings"], noted["provenance"]
         changed = [k for k in now if k != "trials" and now[k] != before.get(k)]
         if noted["data"] != about:
             changed.append("content of the data set")
@@ -409,9 +419,9 @@ def _note_settings(
                 f"{directory} holds a search with another {', '.join(changed)}. Use "
                 "the same settings to continue it, or another folder."
             )
-    provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
-    noted = {"settings": now, "data": about, "provenance": provenance}
-    write_text(directory / SETTINGS, json.dumps(noted, indent=1))
+    if write:
+        noted = {"settings": now, "data": about, "provenance": provenance}
+        write_text(directory / SETTINGS, json.dumps(noted, indent=1))
 
 
 def _read_settings(directory: pathlib.Path) -> dict[str, Any]:

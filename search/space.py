@@ -45,6 +45,10 @@ class _Gene(NamedTuple):
     needs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
 
+class SpaceExhaustedError(ValueError):
+    """There are no more candidates that are not known yet."""
+
+
 class SearchSpace:
     """Which networks a search may propose, and how they are written as integers.
 
@@ -168,7 +172,7 @@ class SearchSpace:
             Canonical genes of shape `(n, 82)`.
 
         Raises:
-            ValueError: The space seems not to hold so many.
+            SpaceExhaustedError: The space seems not to hold so many.
         """
         seen = {tuple(map(int, genes)) for genes in known}
         drawn: list[tuple[int, ...]] = []
@@ -180,7 +184,7 @@ class SearchSpace:
                 seen.add(genes)
                 drawn.append(genes)
         if len(drawn) < n:
-            raise ValueError(
+            raise SpaceExhaustedError(
                 f"{n} candidates that are not known yet could not be found: the space "
                 "is exhausted."
             )

@@ -60,10 +60,12 @@ class AdaptiveRegressor(RegressorMixin, BaseEstimator):
         candidates = {name: _scaled(each) for name, each in candidates.items()}
         folds = KFold(min(FOLDS, len(y)), shuffle=True, random_state=self.seed)
         with quiet():
-            taus = {
-                name: kendall(y, cross_val_predict(each, X, y, cv=folds))
-                for name, each in candidates.items()
-            }
+            taus = {}
+            for name, each in candidates.items():
+                try:
+                    taus[name] = kendall(y, cross_val_predict(each, X, y, cv=folds))
+                except (np.linalg.LinAlgError, ValueError):  # it has no solution
+                    taus[name] = -np.inf
             self.chosen = max(taus, key=lambda name: taus[name])
             self._regressor = candidates[self.chosen].fit(X, y)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import json
@@ -16,7 +17,7 @@ import keras
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
-from keras_tuner.errors import FailedTrialError
+from keras_tuner.errors import FailedTrialError, FatalError
 
 from search import pareto
 from search.oracle import FAILURE, ParetoOracle
@@ -33,7 +34,6 @@ METRICS = (
     *("error", "average_macs", "final_error", "parameters", "seconds", "latency_ms"),
 )
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
-IDLE_SECONDS = 1.0
 
 
 class EarlyExitTuner(keras_tuner.Tuner):
@@ -54,6 +54,8 @@ class EarlyExitTuner(keras_tuner.Tuner):
         directory: Folder of the search.
         target_macs: Average MACs that the tuning of thresholds aims at; None: none,
             which tunes for accuracy alone.
+        target_is_limit: Choose the most accurate thresholds of at most `target_macs`
+            instead (the cheapest, if none are).
         convention: How MACs are counted; see `zoo.macs`.
         start: A model whose weights a candidate takes over where a layer of the same
             name has weights of the same shapes; None: all weights are random.
@@ -74,6 +76,7 @@ class EarlyExitTuner(keras_tuner.Tuner):
         recipe: training.Recipe,
         directory: str | os.PathLike,
         target_macs: float | None = None,
+        target_is_limit: bool = False,
         convention: str = "standard",
         start: keras.Model | None = None,
         latency_batch_size: int | None = None,
@@ -83,16 +86,21 @@ class EarlyExitTuner(keras_tuner.Tuner):
         constraints = oracle.constraints  # a worker's oracle is out of reach later
         wanted = (*oracle.objective.names, *(c.metric for c in constraints))
         check_metrics(wanted, latency_batch_size is not None)
+        if latency_batch_size and latency_batch_size > len(dataset.validation.labels):
+            raise ValueError(
+                f"latency_batch_size is {latency_batch_size}; there are only "
+                f"{len(dataset.validation.labels)} validation images."
+            )
         self._constraints = constraints
         self.space = space
         self.dataset = dataset
         self.recipe = recipe
         self.target_macs = target_macs
+        self.target_is_limit = target_is_limit
         self.convention = convention
         self.start = start
         self.latency_batch_size = latency_batch_size
         self.seed = seed
-        self._asked = 0
         folder = pathlib.Path(directory).resolve()
         super().__init__(
             oracle, directory=folder.parent, project_name=folder.name, **kwargs
@@ -126,9 +134,11 @@ class EarlyExitTuner(keras_tuner.Tuner):
             write_text(
                 folder / CANDIDATE, json.dumps({"trial": trial.trial_id} | record)
             )
+        except OSError as error:  # a full disk is not the candidate's fault
+            raise FatalError(f"{type(error).__name__}: {error}") from error
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            write_text(folder / FAILURE, f"{traceback.format_exc()}\n{reason}\n")
+            write_text(folder / FAILURE, f"{reason}\n{traceback.format_exc()}")
             raise FailedTrialError(reason) from error
         finally:
             keras.backend.clear_session()
@@ -155,10 +165,14 @@ class EarlyExitTuner(keras_tuner.Tuner):
         logits = model.predict(validation.images, batch_size=256, verbose=0)
         cost = macs(architecture, classes, self.convention)
         if self.space.tune_thresholds and architecture.exits:
-            model.thresholds = exits.tune_thresholds(
-                *(logits, validation.labels, cost, self.space.thresholds),
-                self.target_macs,
-            ).thresholds
+            data = (logits, validation.labels, cost, self.space.thresholds)
+            if self.target_is_limit and self.target_macs is not None:
+                points = exits.frontier(*data)
+                within = [p for p in points if p.average_macs <= self.target_macs]
+                model.thresholds = (within[-1] if within else points[0]).thresholds
+            else:
+                chosen = exits.tune_thresholds(*data, self.target_macs)
+                model.thresholds = chosen.thresholds
         measured = exits.evaluate(logits, validation.labels, cost, model.thresholds)
         metrics = {
             "error": 1 - measured.accuracy,
@@ -198,16 +212,6 @@ class EarlyExitTuner(keras_tuner.Tuner):
 
     # What keras-tuner calls around a trial.
 
-    def pre_create_trial(self) -> None:
-        """Wait a little if the last answer was that there is nothing to do yet."""
-        if self._asked:
-            time.sleep(IDLE_SECONDS)
-        self._asked += 1
-
-    def on_trial_begin(self, trial: Trial) -> None:
-        """There was something to do."""
-        self._asked = 0
-
     def on_trial_end(self, trial: Trial) -> None:
         """Report the end, then drop weights that no front needs."""
         super().on_trial_end(trial)
@@ -231,8 +235,10 @@ class EarlyExitTuner(keras_tuner.Tuner):
 
 def read_candidates(directory: str | os.PathLike) -> list[dict[str, Any]]:
     """Records of all trained candidates of a search, in the order of their trials."""
-    paths = pathlib.Path(directory).glob(f"trial_*/{CANDIDATE}")
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    records = []
+    for path in pathlib.Path(directory).glob(f"trial_*/{CANDIDATE}"):
+        with contextlib.suppress(FileNotFoundError):  # it is being tried again
+            records.append(json.loads(path.read_text(encoding="utf-8")))
     return sorted(records, key=lambda record: int(record["trial"]))
 
 
@@ -297,7 +303,11 @@ def keep_front_weights(
 
     The fronts are that of the objectives, and the finer one of all threshold settings.
     """
-    candidates = read_candidates(directory)
+    candidates = [
+        each
+        for each in read_candidates(directory)
+        if _has_ended(pathlib.Path(directory) / f"trial_{each['trial']}")
+    ]
     feasible = [c for c in candidates if _is_feasible(c["metrics"], constraints)]
     points = [objectives.point(each["metrics"]) for each in feasible]
     kept = {feasible[i]["trial"] for i in pareto.front(points)}
@@ -306,6 +316,14 @@ def keep_front_weights(
         if each["trial"] not in kept:
             folder = pathlib.Path(directory) / f"trial_{each['trial']}"
             (folder / WEIGHTS).unlink(missing_ok=True)
+
+
+def _has_ended(folder: pathlib.Path) -> bool:
+    """Whether a trial is recorded as completed, and not to be tried again."""
+    path = folder / "trial.json"
+    if not path.is_file():
+        return True
+    return json.loads(path.read_text(encoding="utf-8"))["status"] == "COMPLETED"
 
 
 def check_metrics(names: Iterable[str], latency: bool) -> None:
