@@ -543,8 +543,8 @@ class AEBNASOracle(NSGA2Oracle):
         evenly = np.linspace(0, len(front) - 1, count).round().astype(int)
         found = self._minimise(predictor, genes[front[evenly]], rng, known)
 
-        # Better ranks first, and within the last rank that fits those that spread; those
-        # within all limits before all others.
+        # Better ranks first, and within the last rank that fits those that spread;
+        # those within all limits before all others.
         new = np.array([g for g in found if tuple(g.tolist()) not in known], int)
         chosen: list[int] = []
         if len(new):
@@ -723,9 +723,9 @@ class _Predictor:
 def features(space: SearchSpace, genes: Any) -> np.ndarray:
     """What surrogates see: canonical genes, and the costs that follow from them.
 
-    Costs are in the standard convention, for ten classes: as inputs, any will do. To the
-    paper's 82 integers are added logarithms of the MACs up to each exit, of each
-    branch (0 where there is none) and of the parameters. They can be counted without
+    To the paper's 82 integers are added logarithms of the MACs up to each exit, of each
+    branch (0 where there is none) and of the parameters, in the standard convention and
+    for ten classes: as inputs, any will do. They can be counted without
     training, and with few candidates a regressor cannot learn them from integers.
 
     Args:

@@ -1,6 +1,7 @@
 import collections
 import csv
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -102,8 +103,10 @@ def test_a_recipe_that_no_training_can_follow_is_rejected(changes):
 
 
 def test_an_unknown_recipe_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="no recipe 'short'; known are paper, long"):
-        recipe("short")
+    with pytest.raises(
+        ValueError, match="no recipe 'quick'; known are paper, long, short"
+    ):
+        recipe("quick")
 
 
 @pytest.mark.parametrize("name", training.RECIPES)
@@ -438,3 +441,18 @@ def test_a_killed_command_continues_and_writes_a_model(tmp_path):
     model = zoo.load(out)
     right = model.predict_early(digits.test.images).labels == digits.test.labels
     assert right.mean() == pytest.approx(record["results"]["test"]["accuracy"])
+
+
+def test_a_training_leaves_no_graph_behind(architecture, first_digits):
+    def graphs():
+        keras.backend.clear_session()
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    few = first_digits(train=32, validation=16)
+    brief = training.Recipe("brief", epochs=1, batch_size=16, learning_rate=0.01)
+    before = graphs()
+    training.train(
+        EarlyExitClassifier(architecture, 10), few, brief, verbose=0, validate=False
+    )
+    assert graphs() == before
