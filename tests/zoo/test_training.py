@@ -450,9 +450,9 @@ def test_a_training_leaves_no_graph_behind(architecture, first_digits):
         return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
 
     few = first_digits(train=32, validation=16)
-    brief = training.Recipe("brief", epochs=1, batch_size=16, learning_rate=0.01)
+    brief = Recipe("brief", epochs=1, batch_size=16, learning_rate=0.01)
     before = graphs()
-    training.train(
-        EarlyExitClassifier(architecture, 10), few, brief, verbose=0, validate=False
-    )
+    model = zoo.EarlyExitClassifier(architecture, 10)
+    train(model, few, brief, verbose=0, validate=False)
+    del model
     assert graphs() == before
