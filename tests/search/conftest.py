@@ -1,0 +1,184 @@
+"""Searches that cost little: made-up metrics, candidates that nobody trains."""
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+import zoo
+from search import Settings, settings
+from zoo import training
+
+# Of the images, this share leaves at an exit after each stage, where there is one.
+LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
+# Environment variables of `fake_train`: how long it takes, and which trial fails.
+PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
+SCRIPT = """
+import gc, json, sys
+from conftest import fake_train
+from search import EarlyExitTuner, Settings, run
+
+gc.collect = lambda: 0  # nothing to collect, and it is slow
+EarlyExitTuner.train = fake_train
+run(Settings(**json.loads(sys.argv[2])), sys.argv[1])
+"""
+
+
+def made_up_metrics(architecture):
+    """Error and average MACs without training, smooth but for a little noise.
+
+    Size and large kernels lower the error, exits raise it and save MACs.
+    """
+    cost = zoo.macs(architecture, 10)
+    shares = leaving(architecture)
+    blocks = [block for stage in architecture.stages for block in stage.blocks]
+    noise = zlib.crc32(repr(dataclasses.astuple(architecture)).encode()) / 2**32
+    error = (
+        0.9
+        - 0.1 * np.log10(cost.backbone[-1] / 1e5)
+        - 0.04 * np.mean([block.kernel for block in blocks])
+        + 0.02 * len(architecture.exits)
+        + 0.01 * noise
+    )
+    return {
+        "error": float(error),
+        "average_macs": float(np.dot(shares, cost.per_exit)),
+    }
+
+
+def leaving(architecture):
+    shares = LEAVING[list(architecture.exits)]
+    return [*shares.tolist(), float(1 - shares.sum())]
+
+
+class FakeModel:
+    def save_weights(self, path):
+        pathlib.Path(path).write_bytes(b"weights")
+
+
+def fake_train(tuner, architecture, number):
+    """In place of `EarlyExitTuner.train`: a record of made-up numbers, and no model.
+
+    A trial's folder gets a file `attempts`: a line when an attempt begins, and one when
+    it is done, with the tuner's name and process.
+    """
+    metrics = made_up_metrics(architecture)
+    (folder,) = [
+        path
+        for path in pathlib.Path(tuner.project_dir).glob("trial_*")
+        if int(path.name.removeprefix("trial_")) == number
+    ]
+    with open(folder / "attempts", "a", encoding="utf-8", buffering=1) as attempts:
+        attempts.write(f"begun {tuner.tuner_id} {os.getpid()}\n")
+        time.sleep(float(os.environ.get(PAUSE, 0)))
+        attempts.write(f"done {tuner.tuner_id} {os.getpid()}\n")
+    if os.environ.get(FAILS) == str(number):
+        raise ValueError("told to fail")
+    point = {
+        "thresholds": [0.1] * len(architecture.exits),
+        "accuracy": 1 - metrics["error"],
+        "average_macs": metrics["average_macs"],
+        "utilisation": leaving(architecture),
+        "score": None,
+    }
+    cheaper = {
+        "thresholds": [0.05] * len(architecture.exits),
+        "accuracy": 0.8 * point["accuracy"],
+        "average_macs": 0.8 * point["average_macs"],
+    }
+    cost = zoo.macs(architecture, 10)
+    return FakeModel(), {
+        "architecture": architecture.to_dict(),
+        "crop": 1.0,
+        "num_classes": 10,
+        "convention": tuner.convention,
+        "metrics": metrics | {"parameters": float(cost.parameters)},
+        "evaluation": point,
+        "frontier": [point | cheaper, point],
+        "training": {
+            **{"seed": number, "seconds": 0.0, "images_per_second": 0},
+            "layers_from_start": 0,
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def made_up():
+    return made_up_metrics
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """No candidate is built or trained; see `fake_train`."""
+    monkeypatch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
+    monkeypatch.setattr("search.tuner.EarlyExitTuner.train", fake_train)
+
+
+def skip_training(*arguments, **options):
+    return {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Networks are built and measured, but keep their initial weights."""
+    monkeypatch.setattr(training, "train", skip_training)
+
+
+Finished = collections.namedtuple("Finished", "folder, settings, oracle")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A search of five candidates: made-up metrics, untrained weights, one failed."""
+    folder = tmp_path_factory.mktemp("finished") / "random"
+    sought = Settings(
+        method="random", trials=5, space={"resolutions": [32]}, train_images=64
+    )
+
+    def train(tuner, architecture, number):
+        _, record = fake_train(tuner, architecture, number)
+        if number == 2:
+            raise FloatingPointError("The loss became nan in epoch 1.")
+        thresholds = record["evaluation"]["thresholds"]
+        return zoo.EarlyExitClassifier(architecture, 10, thresholds), record
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.tuner.EarlyExitTuner.train", train)
+        return Finished(folder, sought, settings.run(sought, folder))
+
+
+@pytest.fixture
+def searching(tmp_path, monkeypatch):
+    """A function: the command that runs a search with `fake_train` in a folder."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    here = pathlib.Path(__file__).parent
+    paths = os.pathsep.join(map(str, (here.parent.parent, here)))
+    monkeypatch.setenv("PYTHONPATH", paths)
+
+    def command(folder, sought):
+        return [sys.executable, str(script), str(folder), json.dumps(sought.to_dict())]
+
+    return command
+
+
+def read_attempts(folder):
+    """What `fake_train` noted: of each trial (event, tuner, process), in order."""
+    return {
+        path.parent.name.removeprefix("trial_"): [
+            tuple(line.split()) for line in path.read_text().splitlines()
+        ]
+        for path in sorted(folder.glob("trial_*/attempts"))
+    }
+
+
+@pytest.fixture
+def attempts():
+    return read_attempts

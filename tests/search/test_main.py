@@ -1,0 +1,382 @@
+import json
+import shutil
+import sys
+
+import pytest
+
+import search
+import zoo
+from search import Settings
+from search import __main__ as command
+from search import settings as searches
+from search.__main__ import main
+from search.tuner import CANDIDATE, load_candidate
+from zoo import cards, data
+
+BRIEF = "--method random --resolutions 32 --train-images 64".split()
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that succeeds; returns what it printed, from JSON if asked."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        call.err = err
+        return json.loads(out) if "--json" in arguments else out
+
+    return call
+
+
+@pytest.fixture
+def fail(capsys):
+    """Run a command that fails; returns its message."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"search {arguments[0]}: ")
+        assert "Traceback" not in err
+        return err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def record(finished):
+    return searches.record(finished.folder)
+
+
+# Help
+
+
+@pytest.mark.parametrize("name", ["run", "front", "benchmark"])
+def test_help_of_a_command_says_how_to_call_it(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert f"python -m search {name}" in capsys.readouterr().out
+
+
+def test_help_tells_commands_and_methods(capsys):
+    for arguments, texts in (
+        (["--help"], ["run", "front", "benchmark", "it continues"]),
+        (["run", "--help"], [*search.METHODS, "(default: 340)", "at most 100"]),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        out = capsys.readouterr().out
+        assert all(text in out for text in texts)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "COMMAND"),
+        (["run"], "--directory"),
+        (["run", "--directory", "d", "--method", "grid"], "invalid choice: 'grid'"),
+        (["run", "--directory", "d", "--trials", "few"], "invalid int value: 'few'"),
+        (["run", "--directory", "d", "--exits", "5"], "invalid choice: 5"),
+        (["front"], "directory"),
+        (["front", "d", "--max-macs", "few"], "invalid float value: 'few'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# front
+
+
+def test_front_gives_its_members_as_json(run, finished, record):
+    points = run("front", finished.folder, "--json")
+    assert [point["trial"] for point in points] == record["front"]
+    candidates = {c["trial"]: c for c in record["candidates"]}
+    assert len(points) > 1
+    for point in points:
+        candidate = candidates[point["trial"]]
+        assert point["metrics"] == candidate["metrics"]
+        for key in ("error", "average_macs"):
+            assert point[key] == candidate["metrics"][key]
+        for key in ("thresholds", "accuracy", "utilisation"):
+            assert point[key] == candidate["evaluation"][key]
+
+
+def test_front_prints_a_row_per_member(run, finished, record):
+    text = run("front", finished.folder)
+    volume = record["hypervolume"][-1][1]
+    assert f"random on digits: 4 of 5 trials, hypervolume {volume:.4f}" in text
+    rows = [line.split() for line in text.splitlines()]
+    for point in run("front", finished.folder, "--json"):
+        (row,) = [row for row in rows if row[:1] == [point["trial"]]]
+        row = " ".join(row)
+        for text in (
+            cards.percent(point["error"]),
+            cards.million(point["average_macs"]),
+            " / ".join(map(cards.percent, point["utilisation"])),
+            ", ".join(f"{threshold:g}" for threshold in point["thresholds"]),
+        ):
+            assert text in row
+
+
+def test_front_fine_gives_every_setting_on_the_front(run, finished, record):
+    points = run("front", finished.folder, "--fine", "--json")
+    assert points == record["fine_front"]
+    assert run("front", finished.folder, "--fine").count(" M ") == len(points)
+
+
+def test_front_finds_the_best_setting_within_a_budget(run, finished, record):
+    fine = record["fine_front"]
+    budget = fine[len(fine) // 2]["average_macs"] + 0.5
+    (found,) = run("front", finished.folder, "--max-macs", budget, "--json")
+    within = [point for point in fine if point["average_macs"] <= budget]
+    assert found in within
+    assert found["accuracy"] == max(point["accuracy"] for point in within)
+    (found,) = run("front", finished.folder, "--max-macs", "1e12", "--json")
+    assert found["accuracy"] == max(point["accuracy"] for point in fine)
+
+
+def test_a_budget_that_nothing_meets_says_what_can_be_had(fail, finished, record):
+    message = fail("front", finished.folder, "--max-macs", 1000)
+    cheapest = record["fine_front"][0]["average_macs"]
+    assert f"the cheapest setting needs {cheapest:,.0f}" in message
+
+
+def test_front_of_a_search_that_has_just_begun_is_empty(run, fail, finished, tmp_path):
+    shutil.copy(finished.folder / "search.json", tmp_path)
+    assert run("front", tmp_path, "--json") == []
+    assert "0 of 5 trials, hypervolume 0.0000" in run("front", tmp_path)
+    assert "no operating point" in fail("front", tmp_path, "--max-macs", 1e9)
+
+
+# Export
+
+
+def no_data(*_):
+    raise FileNotFoundError
+
+
+def test_a_member_is_exported_by_its_trial(
+    run, finished, record, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(data, "load", no_data)
+    trial = record["front"][-1]
+    points = run(
+        *("front", finished.folder, "--json"),
+        *("--trial", trial, "--export", tmp_path / "found"),
+    )
+    assert [point["trial"] for point in points] == [trial]
+    assert f"Wrote {tmp_path / 'found'} (no data set to measure it on)" in run.err
+    model = zoo.load(tmp_path / "found")
+    original = load_candidate(finished.folder / f"trial_{trial}")
+    assert model.architecture == original.architecture
+    assert model.thresholds == original.thresholds
+
+
+def test_a_member_is_exported_by_its_budget_with_the_setting_that_meets_it(
+    run, finished, record, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(data, "load", no_data)
+    fine = record["fine_front"]
+    settings = {c["trial"]: c["evaluation"]["thresholds"] for c in record["candidates"]}
+    (point, *_) = [p for p in fine if p["thresholds"] != settings[p["trial"]]]
+    run(
+        *("front", finished.folder, "--max-macs", point["average_macs"]),
+        *("--export", tmp_path / "found"),
+    )
+    assert zoo.load(tmp_path / "found").thresholds == tuple(point["thresholds"])
+
+
+def test_export_asks_which_member(fail, finished, tmp_path):
+    message = fail("front", finished.folder, "--export", tmp_path / "found")
+    assert "Say which member to export: --max-macs N or --trial ID" in message
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_member_without_weights_is_not_exported(fail, finished, record, tmp_path):
+    candidates = {c["trial"] for c in record["candidates"]}
+    front = {*record["front"], *(p["trial"] for p in record["fine_front"])}
+    trial = min(candidates - front)
+    out = tmp_path / "found"
+    message = fail("front", finished.folder, "--trial", trial, "--export", out)
+    assert "has no weights" in message
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("trial", ["2", "77", "x"])
+def test_a_trial_that_was_not_trained_is_named_with_those_that_were(
+    fail, finished, trial
+):
+    message = fail("front", finished.folder, "--trial", trial)
+    assert f"no trained trial '{trial}'; there are 0, 1, 3, 4" in message
+
+
+def test_front_of_a_folder_without_a_search(fail, tmp_path):
+    message = fail("front", tmp_path)
+    assert f"{tmp_path} holds no search" in message
+
+
+# run
+
+
+def test_run_searches_and_tells_the_progress(run, tmp_path, untrained):
+    folder = tmp_path / "s"
+    out = run("run", "--directory", folder, *BRIEF, "--trials", 2)
+    assert out == f"Done. python -m search front {folder}\n"
+    first, second = run.err.strip().splitlines()
+    assert first.startswith("1/2 trials, front 1, hypervolume 0.")
+    assert second.startswith("2/2 trials, front ")
+    assert second.endswith(", 0 min left")
+    trials = {p.parent.name: p for p in folder.glob(f"trial_*/{CANDIDATE}")}
+    assert set(trials) == {"trial_0", "trial_1"}
+    for member in run("front", folder, "--json"):
+        assert load_candidate(folder / f"trial_{member['trial']}").num_exits
+
+
+def test_a_finished_search_says_nothing_when_run_again(run, tmp_path, fake):
+    arguments = ("run", "--directory", tmp_path, *BRIEF, "--trials", 2)
+    assert run(*arguments) and run.err
+    assert run(*arguments) == run.err == ""
+
+
+def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
+    run, tmp_path, fake, monkeypatch, capsys
+):
+    train = search.EarlyExitTuner.train
+
+    def fail_once(self, architecture, number):
+        if number == 1:
+            raise ValueError("no")
+        return train(self, architecture, number)
+
+    monkeypatch.setattr(search.EarlyExitTuner, "train", fail_once)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run("run", "--directory", tmp_path, *BRIEF, "--trials", 3)
+    _, *lines = run.err.split("\r\x1b[K")
+    assert [line.split(" ")[0] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert [line.strip().endswith(", 1 failed") for line in lines] == [0, 1, 1]
+    assert run.err.endswith("\n")
+
+
+def test_run_refuses_a_folder_of_another_search(fail, finished):
+    message = fail("run", "--directory", finished.folder, *BRIEF, "--seed", 3)
+    assert "holds a search with another seed" in message
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--trials", "0"], "trials is 0"),
+        (["--data", "digit"], "Did you mean 'digits'"),
+        (["--resolutions", "33"], "resolutions holds 33; allowed are 32, 36"),
+        (["--epochs", "0"], "Recipe.epochs is 0"),
+        (["--max", "parameters", "few"], "--max has 'few'; expected is a number"),
+        (["--target-macs", "-1"], "target_macs is -1.0; expected is above 0"),
+        (["--start", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_value_is_named(fail, tmp_path, fake, arguments, message):
+    assert message in fail("run", "--directory", tmp_path / "s", *arguments)
+
+
+def test_too_many_failures_end_with_the_reason(capsys, tmp_path, fake, monkeypatch):
+    def train(*_):
+        raise FloatingPointError("The loss became nan in epoch 1.")
+
+    monkeypatch.setattr(search.EarlyExitTuner, "train", train)
+    assert main(["run", "--directory", str(tmp_path), *BRIEF, "--trials", "30"]) == 1
+    *lines, last = capsys.readouterr().err.strip().splitlines()
+    progress = [line for line in lines if "/30 trials, front 0" in line]
+    assert progress[-1].endswith(", 10 failed") and len(progress) == 10
+    assert last.startswith("search run: 10 trials in a row failed")
+    assert last.endswith("FloatingPointError: The loss became nan in epoch 1.")
+
+
+def test_an_interruption_says_how_to_go_on(capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(searches, "run", interrupt)
+    assert main(["run", "--directory", "d"]) == 130
+    assert "interrupted; the same command continues" in capsys.readouterr().err
+
+
+OPTIONS = {
+    "": {},
+    "--data cifar10 --method nachos --trials 9": {
+        **{"data": "cifar10", "method": "nachos", "trials": 9},
+    },
+    "--target-macs 2.44e6 --convention aebnas --seed 0": {
+        **{"target_macs": 2.44e6, "convention": "aebnas", "seed": 0},
+    },
+    "--initial-trials 5 --batch-size 4 --surrogate mlp": {
+        **{"initial_trials": 5, "batch_size": 4, "surrogate": "mlp"},
+    },
+    "--population 6 --generations 7 --latency-batch-size 2": {
+        **{"population": 6, "generations": 7, "latency_batch_size": 2},
+    },
+    "--objectives error latency_ms --latency-batch-size 1": {
+        **{"objectives": ("error", "latency_ms"), "latency_batch_size": 1},
+    },
+    "--max parameters 3e6 --max final_error 0.5": {
+        "constraints": {"parameters": (None, 3e6), "final_error": (None, 0.5)},
+    },
+    "--resolutions 32 40 --exits 1 3": {
+        "space": {"resolutions": [32, 40], "exits": [0, 2]},
+    },
+    "--exits": {"space": {"exits": []}},
+    "--recipe paper --epochs 3 --learning-rate 0.1 --train-batch-size 8": {
+        "recipe": "paper",
+        "recipe_changes": {"epochs": 3, "learning_rate": 0.1, "batch_size": 8},
+    },
+    "--train-images 64 --start aebnas_digits": {
+        **{"train_images": 64, "start": "aebnas_digits"},
+    },
+}
+
+
+@pytest.mark.parametrize("options, expected", OPTIONS.items(), ids=OPTIONS)
+def test_options_become_settings(options, expected, run, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(searches, "run", lambda *arguments: calls.append(arguments))
+    folder = tmp_path / "s"
+    run("run", "--directory", folder, "--data-dir", tmp_path, *options.split())
+    ((settings, *where, _),) = calls
+    assert settings == Settings(**expected)
+    assert where == [folder, tmp_path]
+
+
+def test_workers_run_the_same_command(monkeypatch):
+    launched, ran = [], []
+    monkeypatch.setattr(command, "launch", lambda *call: launched.append(call) or 3)
+    monkeypatch.setattr(searches, "run", lambda *call: ran.append(call))
+    arguments = ["run", "--directory", "d", *BRIEF, "--workers", "2"]
+    monkeypatch.setattr(sys, "argv", ["search", *arguments])
+    assert main(arguments) == 3
+    assert launched == [([sys.executable, "-m", "search", *arguments], 2)]
+    assert not ran
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    assert main(arguments) == 0
+    assert len(launched) == len(ran) == 1
+
+
+def test_no_workers_are_no_workers(fail):
+    assert "workers is 0" in fail("run", "--directory", "d", "--workers", 0)
+
+
+# benchmark
+
+
+def test_benchmark_times_an_iteration_with_each_surrogate(run):
+    found = run("benchmark", "--trials", 6, "--json")
+    assert [each["surrogate"] for each in found] == ["mlp", "adaptive"]
+    assert all(each["trials"] == 6 and each["seconds"] > 0 for each in found)

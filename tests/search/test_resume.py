@@ -1,0 +1,54 @@
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from search import Settings, read
+
+SOUGHT = Settings(trials=40, initial_trials=16, population=20, generations=5, seed=3)
+KILLS = 10
+
+
+def found(folder):
+    """Candidates and what they gave, by trial; the time they took left out."""
+    oracle = read(folder)[1]
+    return {
+        i: (oracle.genes(t).tolist(), t.status, oracle.values(t) | {"seconds": 0})
+        for i, t in oracle.trials.items()
+    }
+
+
+def begun(attempts):
+    return sum(event == "begun" for each in attempts.values() for event, *_ in each)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_search_killed_ten_times_takes_the_course_of_an_uninterrupted_one(
+    tmp_path, searching, attempts, monkeypatch
+):
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    undisturbed = subprocess.Popen(searching(whole, SOUGHT))
+    monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.1")
+    command, moments = searching(folder, SOUGHT), random.Random(0)
+    for _ in range(KILLS):
+        before, deadline = begun(attempts(folder)), time.monotonic() + 120
+        with subprocess.Popen(command) as process:
+            while begun(attempts(folder)) == before:  # it is starting, or thinking
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(moments.uniform(0, 0.4))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    assert 4 < len(attempts(folder)) < SOUGHT.trials
+    subprocess.run(command, check=True)
+
+    tried = attempts(folder)
+    assert begun(tried) <= SOUGHT.trials + KILLS
+    assert all(each[-1][0] == "done" for each in tried.values())
+    assert undisturbed.wait() == 0
+    assert found(folder) == found(whole)
+    assert {status for _, status, _ in found(folder).values()} == {"COMPLETED"}
+    assert len({str(genes) for genes, *_ in found(folder).values()}) == SOUGHT.trials
+    assert read(folder)[1].surrogate_history()

@@ -1,0 +1,496 @@
+import collections
+import dataclasses
+import json
+import pathlib
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import zoo
+from search import Constraint, EarlyExitTuner, Objectives, RandomOracle, SearchSpace
+from search import tuner as tuners
+from search.tuner import (
+    CANDIDATE,
+    WEIGHTS,
+    fine_front,
+    keep_front_weights,
+    load_candidate,
+    read_candidates,
+)
+from zoo import exits, training
+
+SPACE = SearchSpace(resolutions=(32,))
+BRIEF = training.recipe("short", epochs=1)
+TARGET = 4e6
+
+
+@pytest.fixture(scope="module")
+def dataset(first_digits):
+    """Without the test part, which a search has no business with."""
+    digits = first_digits(train=64, validation=64, test=32)
+    return dataclasses.replace(digits, test=None)
+
+
+def make(folder, dataset, space=SPACE, trials=1, oracle_seed=1, **changes):
+    oracle = RandomOracle(
+        space, max_trials=trials, initial_trials=trials, seed=oracle_seed
+    )
+    options = {"target_macs": TARGET} | changes
+    return EarlyExitTuner(oracle, space, dataset, BRIEF, folder, **options)
+
+
+def trial_folder(tuner, trial):
+    return pathlib.Path(tuner.get_trial_dir(trial.trial_id))
+
+
+def record_of(tuner, trial):
+    text = (trial_folder(tuner, trial) / CANDIDATE).read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def weights(layer):
+    return [np.array(each) for each in layer.get_weights()]
+
+
+# A real trial
+
+Trained = collections.namedtuple(
+    "Trained", "tuner, trial, record, architecture, model, logits, cost"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    """One candidate, trained and measured, and what its folder gives."""
+    folder = tmp_path_factory.mktemp("tuner") / "search"
+    tuner = make(folder, dataset, oracle_seed=108)  # a small one with two exits
+    tuner.search()
+    (trial,) = tuner.oracle.completed_trials()
+    record = record_of(tuner, trial)
+    architecture = zoo.Architecture.from_dict(record["architecture"])
+    model = tuner.load_model(trial)
+    logits = model.predict(dataset.validation.images, batch_size=256, verbose=0)
+    cost = zoo.macs(architecture, 10)
+    return Trained(tuner, trial, record, architecture, model, logits, cost)
+
+
+def test_the_candidate_is_the_one_of_the_genes(trained):
+    assert trained.architecture == SPACE.decode(
+        trained.tuner.oracle.genes(trained.trial)
+    )
+    assert trained.record["trial"] == trained.trial.trial_id
+    assert len(trained.architecture.exits) == 2  # else the next tests show little
+
+
+def test_metrics_are_those_of_the_kept_weights(trained, dataset):
+    expected = exits.evaluate(
+        trained.logits,
+        dataset.validation.labels,
+        trained.cost,
+        trained.model.thresholds,
+    )
+    for name, value in dataclasses.asdict(expected).items():
+        value = list(value) if isinstance(value, tuple) else value
+        assert trained.record["evaluation"][name] == pytest.approx(value), name
+    metrics = trained.record["metrics"]
+    assert metrics == pytest.approx(
+        {
+            "error": 1 - expected.accuracy,
+            "average_macs": expected.average_macs,
+            "final_error": 1 - expected.exit_accuracy[-1],
+            "parameters": trained.cost.parameters,
+            "seconds": metrics["seconds"],
+        }
+    )
+    assert trained.record["training"]["images_per_second"] > 0
+    assert metrics["seconds"] >= trained.record["training"]["seconds"] > 0
+    assert trained.tuner.oracle.values(trained.trial) == metrics
+
+
+def test_thresholds_are_tuned_for_the_target(trained, dataset):
+    best = exits.tune_thresholds(
+        *(trained.logits, dataset.validation.labels, trained.cost, SPACE.thresholds),
+        TARGET,
+    )
+    assert trained.record["evaluation"]["thresholds"] == list(best.thresholds)
+    assert trained.model.thresholds == best.thresholds
+
+
+def test_the_frontier_is_that_of_all_threshold_settings(trained, dataset):
+    points = exits.frontier(trained.logits, dataset.validation.labels, trained.cost)
+    found = trained.record["frontier"]
+    assert len(found) == len(points)
+    for point, stored in zip(points, found):
+        assert stored["thresholds"] == list(point.thresholds)
+        assert stored["accuracy"] == pytest.approx(point.accuracy)
+        assert stored["average_macs"] == pytest.approx(point.average_macs)
+    both = np.array([[p["average_macs"], p["accuracy"]] for p in found])
+    assert (np.diff(both, axis=0) > 0).all()
+
+
+def test_the_weights_have_been_trained(trained):
+    keras.utils.set_random_seed(trained.record["training"]["seed"])
+    initial = zoo.EarlyExitClassifier(trained.architecture, 10)
+    changed = [
+        not np.array_equal(np.array(a), np.array(b))
+        for a, b in zip(initial.trainable_weights, trained.model.trainable_weights)
+    ]
+    assert len(changed) > 50 and all(changed)
+
+
+def test_a_candidate_without_kept_weights_can_only_be_built(trained, tmp_path):
+    source = trial_folder(trained.tuner, trained.trial)
+    text = (source / CANDIDATE).read_text(encoding="utf-8")
+    (tmp_path / CANDIDATE).write_text(text, encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="only trials on a front keep them"):
+        load_candidate(tmp_path)
+    model = load_candidate(tmp_path, weights=False)
+    assert model.architecture == trained.architecture
+    assert model.thresholds == trained.model.thresholds
+    with pytest.raises(FileNotFoundError, match=CANDIDATE):
+        load_candidate(tmp_path / "nowhere")
+
+
+# What a trial depends on
+
+
+@pytest.fixture(scope="module")
+def small(architecture):
+    """Few MACs; exits after stages 1 and 3."""
+    return architecture
+
+
+def test_a_candidate_is_trained_by_the_recipe_with_a_seed_of_its_own(
+    small, dataset, tmp_path, monkeypatch
+):
+    class Seen(Exception):
+        pass
+
+    seeds, kernels = [], []
+
+    def train(model, *arguments, seed, **options):
+        assert arguments == (dataset, BRIEF)
+        seeds.append(seed)
+        kernels.append(np.array(model.weights[0]))
+        raise Seen
+
+    monkeypatch.setattr(training, "train", train)
+    tuner = make(tmp_path / "search", dataset)
+    for tuner.seed, number in ((1, 0), (1, 0), (1, 3), (2, 0)):
+        with pytest.raises(Seen):
+            tuner.train(small, number)
+    assert seeds[0] == seeds[1] and len(set(seeds)) == 3
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.abs(kernels[0] - kernels[2]).max() > 0
+    assert np.abs(kernels[0] - kernels[3]).max() > 0
+
+
+def test_macs_follow_the_asked_convention(small, dataset, tmp_path, untrained):
+    tuner = make(tmp_path / "search", dataset, convention="aebnas", target_macs=None)
+    model, record = tuner.train(small, 0)
+    cost = zoo.macs(small, 10, "aebnas")
+    spent = cost.per_exit_at(model.thresholds)
+    assert record["convention"] == "aebnas"
+    assert (
+        record["evaluation"]["macs"]
+        == spent
+        != model.macs.per_exit_at(model.thresholds)
+    )
+    average = np.dot(record["evaluation"]["utilisation"], spent)
+    assert record["metrics"]["average_macs"] == pytest.approx(average)
+    for point in record["frontier"]:
+        spent = cost.per_exit_at(point["thresholds"])
+        average = np.dot(point["utilisation"], spent)
+        assert point["average_macs"] == pytest.approx(average)
+
+
+@pytest.mark.parametrize("exits, thresholds", [((0, 2), (0.5, 0.5)), ((), ())])
+def test_thresholds_of_the_genes_stay_where_none_are_tuned(
+    exits, thresholds, small, dataset, tmp_path, untrained
+):
+    space = SearchSpace((32,), exits, thresholds=(0.5, 1), tune_thresholds=not exits)
+    if not exits:
+        nothing = {"branches": (None,) * 4, "thresholds": (1,) * 4}
+        small = dataclasses.replace(small, **nothing)
+    _, record = make(tmp_path / "search", dataset, space).train(small, 0)
+    assert record["evaluation"]["thresholds"] == thresholds
+    if not exits:
+        assert record["metrics"]["error"] == record["metrics"]["final_error"]
+
+
+def test_latency_is_measured_if_asked(small, dataset, tmp_path, untrained, monkeypatch):
+    speeds = []
+
+    def benchmark(model, images, size):
+        speeds.append(zoo.benchmark.benchmark(model, images, size, rounds=1))
+        return speeds[-1]
+
+    monkeypatch.setattr(tuners, "benchmark", benchmark)
+    tuner = make(tmp_path / "search", dataset, latency_batch_size=32)
+    _, record = tuner.train(small, 0)
+    (speed,) = speeds
+    assert (speed.batch_size, speed.images) == (32, 64)
+    expected = 1000 / speed.early_images_per_second
+    assert record["metrics"]["latency_ms"] == pytest.approx(expected)
+
+
+def test_weights_of_the_same_architecture_are_all_taken_over(
+    small, model, dataset, tmp_path, untrained
+):
+    found, record = make(tmp_path / "search", dataset, start=model).train(small, 0)
+    having = [layer for layer in model.layers if layer.weights]
+    assert record["training"]["layers_from_start"] == len(having) > 50
+    for one, other in zip(found.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+def test_weights_of_another_architecture_are_taken_over_where_they_fit(
+    small, model, dataset, tmp_path, untrained
+):
+    stages = (zoo.Stage.uniform(3, 5, 3), *small.stages[1:])
+    other = dataclasses.replace(small, stages=stages)
+    found, record = make(tmp_path / "search", dataset, start=model).train(other, 0)
+    known = {layer.name: weights(layer) for layer in model.layers}
+    taken = 0
+    for layer in found.layers:
+        own, theirs = weights(layer), known.get(layer.name, [])
+        fits = bool(own) and [w.shape for w in own] == [w.shape for w in theirs]
+        same = fits and all(map(np.array_equal, own, theirs))
+        assert same == fits, layer.name
+        taken += same
+    assert taken == record["training"]["layers_from_start"]
+    having = [layer for layer in found.layers if layer.weights]
+    assert 50 < taken < len(having)
+
+
+# Failures
+
+
+def test_what_goes_wrong_in_a_trial_is_recorded_and_the_search_goes_on(
+    small, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(SPACE, "decode", lambda genes: small)
+    errors = [
+        FloatingPointError("The loss became nan in epoch 1."),
+        ValueError("Shapes (1, 2) and (3, 4) are incompatible."),
+        None,
+    ]
+
+    def train(*arguments, **options):
+        if error := errors.pop(0):
+            raise error
+        return {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
+
+    monkeypatch.setattr(training, "train", train)
+    tuner = make(tmp_path / "search", dataset, trials=3)
+    tuner.search()
+    oracle = tuner.oracle
+    diverged, misshapen, fine = oracle.trials.values()
+    assert [t.status for t in (diverged, misshapen)] == ["FAILED", "FAILED"]
+    assert oracle.pareto_trials() == oracle.completed_trials() == [fine]
+    for trial, reason in (
+        (diverged, "FloatingPointError: The loss became nan in epoch 1."),
+        (misshapen, "ValueError: Shapes (1, 2) and (3, 4) are incompatible."),
+    ):
+        assert trial.message.strip().endswith(reason)
+        folder = trial_folder(tuner, trial)
+        assert not {CANDIDATE, WEIGHTS} & {path.name for path in folder.iterdir()}
+        text = (folder / "failure.txt").read_text(encoding="utf-8")
+        assert "in train\n" in text and text.strip().endswith(reason)
+    assert tuner.load_model(fine).num_exits >= 1
+
+
+class Model:
+    def save_weights(self, path):
+        pathlib.Path(path).write_bytes(b"weights")
+
+
+def test_a_metric_that_is_not_finite_fails_the_trial(dataset, tmp_path, monkeypatch):
+    record = {"metrics": {"error": 0.5, "average_macs": float("nan")}}
+    monkeypatch.setattr(EarlyExitTuner, "train", lambda *_: (Model(), record))
+    tuner = make(tmp_path / "search", dataset)
+    tuner.search()
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "FAILED"
+    assert "A metric is not finite" in trial.message
+    assert "nan" in trial.message
+    assert not (trial_folder(tuner, trial) / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"objectives": ("error", "average_mac")}, "no metric 'average_mac'; known"),
+        ({"constraints": [Constraint("size", maximum=1)]}, "no metric 'size'; known"),
+        ({"objectives": ("error", "latency_ms")}, "with a latency_batch_size"),
+    ],
+    ids=str,
+)
+def test_a_metric_that_is_not_reported_is_refused(
+    arguments, message, dataset, tmp_path
+):
+    oracle = RandomOracle(SPACE, **arguments)
+    with pytest.raises(ValueError, match=message):
+        EarlyExitTuner(oracle, SPACE, dataset, BRIEF, tmp_path / "search")
+
+
+def test_nothing_of_an_interrupted_attempt_is_left(dataset, tmp_path, monkeypatch):
+    def train(*_):
+        raise ValueError("again")
+
+    monkeypatch.setattr(EarlyExitTuner, "train", train)
+    tuner = make(tmp_path / "search", dataset)
+    trial = tuner.oracle.create_trial("tuner0")
+    folder = trial_folder(tuner, trial)
+    for name in (CANDIDATE, WEIGHTS, "failure.txt"):
+        (folder / name).write_text("old", encoding="utf-8")
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="ValueError: again"):
+        tuner.run_trial(trial)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "failure.txt",
+        "trial.json",
+    ]
+    assert "old" not in (folder / "failure.txt").read_text(encoding="utf-8")
+
+
+def test_an_interruption_is_no_failure(dataset, tmp_path, monkeypatch):
+    def train(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EarlyExitTuner, "train", train)
+    tuner = make(tmp_path / "search", dataset)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search()
+    (trial,) = make(tmp_path / "search", dataset).oracle.trials.values()
+    assert trial.status == "RUNNING"
+
+
+# Fronts of finished candidates
+
+
+def random_candidates(count=12, settings=4, seed=2):
+    """Small integers, so that there are equal points."""
+    rng = np.random.default_rng(seed)
+    candidates = []
+    for trial in range(count):
+        numbers = rng.integers(1, 9, (settings, 2)).tolist()
+        points = [
+            {
+                **{"thresholds": [k / 10], "utilisation": [0.5, 0.5]},
+                **{"accuracy": right / 16, "average_macs": float(macs)},
+            }
+            for k, (right, macs) in enumerate(numbers)
+        ]
+        metrics = {
+            "error": 1 - points[0]["accuracy"] + 0.25,
+            "average_macs": points[0]["average_macs"],
+            "parameters": float(rng.integers(10)),
+        }
+        candidates.append({"trial": str(trial), "metrics": metrics, "frontier": points})
+    return candidates
+
+
+def undominated(points):
+    """Keys of the points that no other one dominates; all is minimised."""
+
+    def dominates(one, other):
+        return one != other and all(a <= b for a, b in zip(one, other))
+
+    return {
+        key
+        for key, point in points.items()
+        if not any(dominates(other, point) for other in points.values())
+    }
+
+
+def fine_points(candidates, constraint=None):
+    """(average MACs, error) of the settings that keep a constraint, by their keys."""
+    points = {}
+    for candidate in candidates:
+        for point in candidate["frontier"]:
+            own = {
+                "average_macs": point["average_macs"],
+                "error": 1 - point["accuracy"],
+            }
+            if keeps(constraint, candidate["metrics"] | own):
+                key = candidate["trial"], point["thresholds"][0]
+                points[key] = tuple(own.values())
+    return points
+
+
+def keeps(constraint, metrics):
+    return constraint is None or metrics[constraint.metric] <= constraint.maximum
+
+
+CONSTRAINTS = {
+    "free": None,
+    "parameters": Constraint("parameters", maximum=5),
+    "error": Constraint("error", maximum=0.8),  # some settings of a candidate
+}
+constrained = pytest.mark.parametrize(
+    "constraint", CONSTRAINTS.values(), ids=CONSTRAINTS
+)
+
+
+@constrained
+def test_the_fine_front_is_that_of_all_settings_of_all_candidates(constraint):
+    candidates = random_candidates()
+    found = fine_front(candidates, [constraint] if constraint else [])
+    points = fine_points(candidates, constraint)
+    assert {(p["trial"], p["thresholds"][0]) for p in found} == undominated(points)
+    assert len(points) < 48 or not constraint
+    assert len({point["trial"] for point in found}) > 1
+    costs = [point["average_macs"] for point in found]
+    assert costs == sorted(costs)
+    assert all(point["error"] == 1 - point["accuracy"] for point in found)
+    assert fine_front([]) == []
+
+
+@constrained
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        ("error", "average_macs"),
+        ("error", keras_tuner.Objective("parameters", "max")),
+    ],
+    ids=["minimised", "maximised"],
+)
+def test_only_members_of_a_front_keep_their_weights(objectives, constraint, tmp_path):
+    candidates = random_candidates()
+    for candidate in candidates:
+        folder = tmp_path / f"trial_{candidate['trial']}"
+        folder.mkdir()
+        (folder / CANDIDATE).write_text(json.dumps(candidate), encoding="utf-8")
+        (folder / WEIGHTS).write_bytes(b"weights")
+    (tmp_path / "trial_99").mkdir()  # under way
+    (tmp_path / "trial_99" / WEIGHTS).write_bytes(b"weights")
+
+    objectives = Objectives(objectives)
+    keep_front_weights(tmp_path, objectives, [constraint] if constraint else [])
+    signed = {
+        c["trial"]: tuple(
+            c["metrics"][o.name] * (1 if o.direction == "min" else -1)
+            for o in objectives
+        )
+        for c in candidates
+        if keeps(constraint, c["metrics"])
+    }
+    front = undominated(signed)
+    fine = {trial for trial, _ in undominated(fine_points(candidates, constraint))}
+    kept = {p.parent.name.split("_")[1] for p in tmp_path.glob(f"*/{WEIGHTS}")}
+    assert kept == front | fine | {"99"}
+    assert front and fine - front
+    assert len(kept) < len(candidates)
+    assert read_candidates(tmp_path) == candidates
+
+
+def test_candidates_are_read_in_the_order_of_their_trials(tmp_path):
+    for name in ("10", "9", "011", "2"):
+        (tmp_path / f"trial_{name}").mkdir()
+        text = json.dumps({"trial": name})
+        (tmp_path / f"trial_{name}" / CANDIDATE).write_text(text, encoding="utf-8")
+    (tmp_path / "trial_3").mkdir()
+    found = [candidate["trial"] for candidate in read_candidates(tmp_path)]
+    assert found == ["2", "9", "10", "011"]
