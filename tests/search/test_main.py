@@ -241,10 +241,12 @@ def test_run_searches_and_tells_the_progress(run, tmp_path, untrained):
         assert load_candidate(folder / f"trial_{member['trial']}").num_exits
 
 
-def test_a_finished_search_says_nothing_when_run_again(run, tmp_path, fake):
+def test_a_finished_search_says_so_when_run_again(run, tmp_path, fake):
     arguments = ("run", "--directory", tmp_path, *BRIEF, "--trials", 2)
-    assert run(*arguments) and run.err
-    assert run(*arguments) == run.err == ""
+    said = run(*arguments)
+    assert said.startswith("Done. python -m search front") and run.err
+    assert run(*arguments) == said
+    assert run.err == ""
 
 
 def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
@@ -312,8 +314,8 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch):
 
 OPTIONS = {
     "": {},
-    "--data cifar10 --method nachos --trials 9": {
-        **{"data": "cifar10", "method": "nachos", "trials": 9},
+    "--data cifar10 --method nachos --trials 9 --target-macs 2e6": {
+        **{"data": "cifar10", "method": "nachos", "trials": 9, "target_macs": 2e6},
     },
     "--target-macs 2.44e6 --convention aebnas --seed 0": {
         **{"target_macs": 2.44e6, "convention": "aebnas", "seed": 0},

@@ -215,11 +215,10 @@ def cells(points, reference):
 
 def test_hypervolume_is_the_count_of_dominated_cells(objectives, tmp_path):
     reference = [7 if o.direction == "min" else 0 for o in objectives]
-    signed = [7 if o.direction == "min" else 0 for o in objectives]
     oracle = on(tmp_path, Unguided(objectives, reference=reference))
     done = [t for t in report(oracle, *random_results(16)) if t.status == "COMPLETED"]
     every = list(points(done, objectives).values())
-    expected = [cells(every[: i + 1], signed) for i in range(len(every))]
+    expected = [cells(every[: i + 1], reference) for i in range(len(every))]
     if all(o.direction == "min" for o in objectives):  # a share of the box from zero
         expected = [volume / 7 ** len(objectives) for volume in expected]
     history = oracle.hypervolume_history()
@@ -355,14 +354,6 @@ def test_the_reason_of_a_worker_is_read_from_its_file(tmp_path):
     assert other.trials[trial.trial_id].message == "ValueError: no\n"
 
 
-def failing_search(kind, folder):
-    """A search whose fourth to sixth trials fail, and who knows what they said."""
-    oracle = on(folder, kind(max_failures=3))
-    fine = dict.fromkeys(("error", "average_macs", "a", "b"), 1.0)
-    report(oracle, "one", "two", fine, "one", "two", "Traceback:\nreason three\n")
-    return oracle
-
-
 @pytest.mark.parametrize(
     "kind",
     [
@@ -372,10 +363,11 @@ def failing_search(kind, folder):
     ids=["RandomOracle", "ParetoOracle"],
 )
 def test_failures_in_a_row_end_the_search_with_the_last_reason(kind, tmp_path):
-    oracle = failing_search(kind, tmp_path)
-    assert len(oracle.trials) == 6
+    oracle = on(tmp_path, kind(max_failures=3))
+    fine = dict.fromkeys(("error", "average_macs", "a", "b"), 1.0)
+    report(oracle, "one", "two", fine, "one", "two", "Traceback:\nreason three\n")
     assert oracle.create_trial("w").status == "STOPPED"
-    assert oracle.stopped == ("3 trials in a row failed, the last with: reason three")
+    assert oracle.stopped == "3 trials in a row failed, the last with: reason three"
     assert len(oracle.trials) == 6
 
 
@@ -420,8 +412,7 @@ def test_a_trial_under_way_is_tried_again_and_what_it_reported_is_forgotten(tmp_
     oracle.update_trial(lost[0].trial_id, {"a": 100.0, "b": 100.0})
     oracle = on(tmp_path, Unguided(), reload=True)
     assert ids(oracle.completed_trials()) == ["0000"]
-    again = [oracle.create_trial("u") for _ in range(1)]
-    again.append(oracle.create_trial("w"))
+    again = [oracle.create_trial(worker) for worker in ("u", "w")]
     assert ids(again) == ids(lost) == ["0001", "0002"]
     assert [t.hyperparameters.values for t in again] == [
         t.hyperparameters.values for t in lost
