@@ -166,13 +166,15 @@ def test_the_space_and_the_recipe_of_a_method_can_be_changed():
     settings = Settings(
         method="nachos",
         target_macs=2e6,
-        space={"resolutions": [40], "exits": [0]},
+        space={"exits": [0]},
         recipe_changes={"macs_limit": 1e6, "epochs": 7},
     )
-    assert settings.search_space().resolutions == (40,)
+    assert settings.search_space().resolutions == (32,)
     assert settings.search_space().exits == (0,)
     recipe = settings.training_recipe()
     assert (recipe.macs_limit, recipe.epochs, recipe.soft_exits) == (1e6, 7, True)
+    with pytest.raises(ValueError, match="nachos fixes resolutions"):
+        change(settings, space={"resolutions": [40]})
 
 
 def test_the_tuner_gets_what_the_settings_say(tmp_path, first_digits):
