@@ -508,14 +508,14 @@ def test_workers_that_end_in_any_order_get_different_candidates(
 
 @each_oracle
 def test_the_seed_decides_the_candidates(kind, tmp_path, measure):
-    def search(name, seed):
+    def search(name, seed, trials=None):
         oracle = kind(SPACE, **QUICK[kind], seed=seed)
-        return candidates(drive(on(tmp_path / name, oracle), measure))
+        return candidates(drive(on(tmp_path / name, oracle), measure, trials))
 
     first = search("first", 0)
     assert len(first) == SMALL["max_trials"]
     assert search("second", 0) == first
-    assert not set(search("other", 1).values()) & set(first.values())
+    assert not set(search("other", 1, trials=4).values()) & set(first.values())
 
 
 def test_the_seed_stays_with_a_search_that_is_reloaded(tmp_path, measure):
@@ -666,7 +666,7 @@ def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
         oracle = kind(
             SPACE,
             constraints=[Constraint("size", maximum=10)],
-            **{"initial_trials": 16, "max_trials": 40, "population": 20},
+            **{"initial_trials": 16, "max_trials": 32, "population": 20},
         )
         drive(on(tmp_path / kind.__name__, oracle), answer)
         kept = [oracle.is_feasible(trial) for trial in oracle.trials.values()]
