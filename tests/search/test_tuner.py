@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import itertools
 import json
 import pathlib
 
@@ -218,6 +219,31 @@ def test_thresholds_of_the_genes_stay_where_none_are_tuned(
     assert record["evaluation"]["thresholds"] == thresholds
     if not exits:
         assert record["metrics"]["error"] == record["metrics"]["final_error"]
+
+
+@pytest.mark.parametrize("limit", [1000.0, 2.1e6, 2.5e6, 1e9])
+def test_with_a_limit_thresholds_are_the_most_accurate_within_it(
+    limit, small, dataset, tmp_path, untrained, monkeypatch
+):
+    labels = dataset.validation.labels
+    right = np.eye(10)[labels][:, None] * [[[0.5], [1], [2]]]  # later exits know more
+    logits = np.random.default_rng(0).normal(right, 1).astype("float32")
+    monkeypatch.setattr(zoo.EarlyExitClassifier, "predict", lambda *_, **__: logits)
+    tuner = make(tmp_path / "s", dataset, target_macs=limit, target_is_limit=True)
+    _, record = tuner.train(small, 0)
+    settings = [
+        exits.evaluate(logits, labels, zoo.macs(small, 10), thresholds)
+        for thresholds in itertools.product(SPACE.thresholds, repeat=2)
+    ]
+    within = [point for point in settings if point.average_macs <= limit]
+    found = record["metrics"]
+    if limit == 1000:
+        assert not within
+        assert found["average_macs"] == min(point.average_macs for point in settings)
+    else:
+        assert found["average_macs"] <= limit
+        assert found["error"] == 1 - max(point.accuracy for point in within)
+        assert len(within) < len(settings) or limit == 1e9
 
 
 def test_latency_is_measured_if_asked(small, dataset, tmp_path, untrained, monkeypatch):
