@@ -11,7 +11,7 @@ from zoo.architecture import (
 )
 from zoo.cost import Cost, macs
 from zoo.model import EarlyExitClassifier
-from zoo.registry import card, list_models, load, save
+from zoo.registry import card, list_models, load, pareto, save
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ __all__ = [
     "list_models",
     "load",
     "macs",
+    "pareto",
     "registry",
     "save",
     "training",

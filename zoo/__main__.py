@@ -1,4 +1,4 @@
-"""Command line: python -m zoo list|show|evaluate|predict|frontier|train|benchmark."""
+"""Command line: python -m zoo list|show|pareto|evaluate|predict|frontier|..."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ Early-exit networks: image classifiers that answer easy images part-way through.
 
   python -m zoo list                              what there is
   python -m zoo show aebnas_digits                a model's card
+  python -m zoo pareto cifar10                    what the models of a data set offer
   python -m zoo evaluate aebnas_digits            measure it on its test split
   python -m zoo predict aebnas_digits a.png       classify pictures
 
@@ -93,13 +94,21 @@ def _parser() -> argparse.ArgumentParser:
             help="choose thresholds on the validation split: the best by the paper's "
             "score, which trades accuracy for closeness to N average MACs",
         )
+        convention(sub)
+        return group
+
+    def convention(sub: Any) -> None:
         sub.add_argument(
             "--convention",
             choices=CONVENTIONS,
             default="standard",
-            help="how N counts: textbook MACs, or as the authors' tools do",
+            help="how MACs are counted: as textbooks do, or as the authors' tools",
         )
-        return group
+
+    def whole(sub: Any) -> None:
+        sub.add_argument(
+            "--all", action="store_true", help="every setting, not a selection"
+        )
 
     def as_json(sub: Any) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -110,6 +119,24 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("show", _show, "Show a model's card: results, data, training.")
     model(sub)
+    as_json(sub)
+
+    sub = command(
+        "pareto",
+        _pareto,
+        "Show what all models of a data set offer together.",
+        "Lists the Pareto-optimal settings of all pretrained models, as measured on\n"
+        "the validation split.",
+    )
+    sub.add_argument("data", metavar="DATA", help="a data set, such as cifar10")
+    sub.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="only the most accurate setting within N average MACs",
+    )
+    convention(sub)
+    whole(sub)
     as_json(sub)
 
     sub = command(
@@ -148,9 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     model(sub)
     images(sub)
-    sub.add_argument(
-        "--all", action="store_true", help="every setting, not a selection"
-    )
+    whole(sub)
     as_json(sub)
 
     sub = command(
@@ -251,6 +276,30 @@ def _show(options: argparse.Namespace) -> None:
     if options.json:
         return print_json(registry.config(options.model))
     console().print(Markdown(registry.card(options.model)))
+
+
+def _pareto(options: argparse.Namespace) -> None:
+    front = registry.pareto(options.data, options.convention)
+    total = len(front)
+    if options.max_macs is not None:
+        front = [exits.within_budget(front, options.max_macs)]
+    points = [dataclasses.asdict(point) for point in front]
+    if options.json:
+        return print_json(
+            [{k: v for k, v in p.items() if k != "score"} for p in points]
+        )
+    shown = points if options.all else cards.thinned(points)
+    print(
+        f"Models of {options.data}, on its validation split: {len(shown)} of {total} "
+        f"settings ({options.convention} MACs)"
+    )
+    print_table(
+        ("model", *cards.FRONTIER_COLUMNS),
+        [
+            [point["model"], *row]
+            for point, row in zip(shown, cards.frontier_rows(shown))
+        ],
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

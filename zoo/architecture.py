@@ -12,7 +12,7 @@ import json
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 KERNELS = (3, 5, 7)
@@ -221,6 +221,23 @@ class Architecture:
     def exit_thresholds(self) -> tuple[float, ...]:
         """Thresholds of the existing exits only."""
         return tuple(self.thresholds[i] for i in self.exits)
+
+    def at(self, thresholds: Sequence[float]) -> Architecture:
+        """This network with other thresholds, exits that are switched off left out.
+
+        Args:
+            thresholds: One per existing exit, in 0..1; 1 removes the exit.
+
+        Raises:
+            ValueError: Their count or a value is wrong.
+        """
+        values = check_thresholds(thresholds, count=len(self.exits))
+        branches, every = [None] * EXIT_POSITIONS, [1.0] * EXIT_POSITIONS
+        for position, threshold in zip(self.exits, values):
+            if threshold < 1:
+                branches[position] = self.branches[position]
+                every[position] = threshold
+        return replace(self, branches=tuple(branches), thresholds=tuple(every))
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of plain numbers and lists; `from_dict` reads it back."""

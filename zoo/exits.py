@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from keras import ops
@@ -123,6 +123,9 @@ class OperatingPoint:
     average_macs: float
     utilisation: tuple[float, ...]
     score: float | None = None
+
+
+Point = TypeVar("Point", bound=OperatingPoint)
 
 
 @dataclass(frozen=True)
@@ -282,6 +285,16 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
             f"(accuracy {100 * cheapest.accuracy:.2f} %)."
         )
     return max(affordable, key=lambda point: (point.accuracy, -point.average_macs))
+
+
+def pareto_optimal(points: Sequence[Point]) -> list[Point]:
+    """The points that no other one matches at no more cost, cheapest first."""
+    order = sorted(points, key=lambda point: (point.average_macs, -point.accuracy))
+    kept: list[Point] = []
+    for point in order:
+        if not kept or point.accuracy > kept[-1].accuracy:
+            kept.append(point)
+    return kept
 
 
 def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:

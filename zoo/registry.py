@@ -11,7 +11,7 @@ import os
 import pathlib
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import h5py
@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from zoo import exits
+from zoo.architecture import Architecture
 from zoo.cards import render
 from zoo.cost import CONVENTIONS, macs
 from zoo.data import Dataset
@@ -59,7 +60,11 @@ def card(name: str | os.PathLike) -> str:
 
 
 def load(
-    name: str | os.PathLike, num_classes: int | None = None, weights: bool = True
+    name: str | os.PathLike,
+    num_classes: int | None = None,
+    weights: bool = True,
+    max_macs: float | None = None,
+    convention: str = "standard",
 ) -> EarlyExitClassifier:
     """Load a model.
 
@@ -69,17 +74,30 @@ def load(
             with random weights, for fine-tuning; all other weights are kept. Given the
             model's own number, the classifiers are replaced all the same.
         weights: False leaves all weights random.
+        max_macs: Set the most accurate thresholds of the stored frontier that spend at
+            most so many MACs on an average image, a count. Default: the thresholds
+            that the model was saved with.
+        convention: How `max_macs` counts; see `zoo.macs`.
 
     Returns:
         The model, with its thresholds set; `frontier` and `class_names` are filled
         unless the classifiers were replaced.
 
     Raises:
-        ValueError: There is no such model (the message names near matches), or its
-            files are damaged.
+        ValueError: There is no such model (the message names near matches), its files
+            are damaged, or `max_macs` is out of reach (the message says what is not).
         FileNotFoundError: The weights are missing.
+
+    Example:
+        >>> model = zoo.load("aebnas_cifar10_small", max_macs=2.1e6)
     """
     folder = _folder(name)
+    if max_macs is not None and (num_classes is not None or not weights):
+        raise ValueError(
+            "max_macs chooses among settings measured with the model's own weights; "
+            "leave out num_classes and weights=False, or call set_budget with images "
+            "after the training."
+        )
     record = _read_config(folder)
     try:
         model = EarlyExitClassifier(**record["model"])
@@ -89,14 +107,85 @@ def load(
         model.load_weights(_checked_weights(folder, record))
     if num_classes is not None:
         return _with_new_classifiers(model, num_classes)
-    model.frontier = tuple(
-        OperatingPoint(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in point.items()}
-        )
-        for point in record.get("frontier", ())
-    )
+    model.frontier = tuple(map(_point, record.get("frontier", ())))
     model.class_names = tuple(record["class_names"]) if record["class_names"] else None
+    if max_macs is not None:
+        model.set_budget(max_macs, convention=convention)
     return model
+
+
+@dataclass(frozen=True)
+class ModelPoint(OperatingPoint):
+    """An operating point, and the `model` that has it."""
+
+    model: str = ""
+
+
+class Front(tuple[ModelPoint, ...]):
+    """Operating points of several models, cheapest first; see `pareto`."""
+
+    def best(self, max_macs: float) -> EarlyExitClassifier:
+        """Load the most accurate model within a budget, its thresholds set.
+
+        Args:
+            max_macs: The most that an image may cost on average, a count, in the
+                front's convention.
+
+        Raises:
+            ValueError: The budget cannot be met; the message says what can.
+        """
+        point = exits.within_budget(self, max_macs)
+        model = load(point.model)
+        model.thresholds = point.thresholds
+        return model
+
+
+def pareto(data: str, convention: str = "standard") -> Front:
+    """What the pretrained models of a data set offer together.
+
+    Args:
+        data: The data set's name, such as "cifar10".
+        convention: How to count MACs; see `zoo.macs`.
+
+    Returns:
+        A `Front`: the operating points on the models' stored frontiers (accuracy and
+        average MACs on the validation split) that no other point dominates, cheapest
+        first.
+
+    Raises:
+        ValueError: No pretrained model belongs to the data set.
+
+    Example:
+        >>> model = zoo.pareto("cifar10").best(max_macs=3e6)
+    """
+    records = [record for record in map(config, list_models()) if "data" in record]
+    offered = [
+        ModelPoint(**vars(_recounted(point, record, convention)), model=record["name"])
+        for record in records
+        if record["data"]["name"] == data
+        for point in record["frontier"]
+    ]
+    if not offered:
+        known = sorted({record["data"]["name"] for record in records})
+        raise ValueError(
+            f"No pretrained model belongs to {data!r}; there are some of "
+            f"{', '.join(known)}."
+        )
+    return Front(exits.pareto_optimal(offered))
+
+
+def _recounted(
+    point: dict[str, Any], record: dict[str, Any], convention: str
+) -> OperatingPoint:
+    architecture = Architecture.from_dict(record["model"]["architecture"])
+    cost = macs(architecture, record["model"]["num_classes"], convention)
+    return exits.recount(_point(point), cost)
+
+
+def _point(record: dict[str, Any]) -> OperatingPoint:
+    return OperatingPoint(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    )
 
 
 def save(
