@@ -18,9 +18,8 @@ from search.launch import end_with_parent, launch
 from search.methods import METHODS
 from search.settings import Settings
 from search.surrogate import SURROGATES
-from search.tuner import fine_front, read_candidates
 from zoo import data
-from zoo.architecture import EXIT_POSITIONS
+from zoo.architecture import EXIT_POSITIONS, Architecture
 from zoo.cards import million, percent
 from zoo.cost import CONVENTIONS
 from zoo.exits import OperatingPoint, within_budget
@@ -126,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Read what a search found, also while it is running.",
     )
     sub.set_defaults(run=_front)
-    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument(
+        "directory", type=pathlib.Path, help="folder of a search, or its record"
+    )
     sub.add_argument("--fine", action="store_true", help="every threshold setting")
     member = sub.add_mutually_exclusive_group()
     member.add_argument(
@@ -140,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
         type=pathlib.Path,
         metavar="FOLDER",
         help="write a member as a model for zoo.load: that of --trial or --max-macs",
+    )
+    sub.add_argument(
+        "--architecture",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="write a member's architecture as JSON for `python -m zoo train`, exits "
+        "that its thresholds switch off left out",
     )
     member.add_argument("--trial", metavar="ID", help="only this trial")
     sub.add_argument(
@@ -222,11 +230,10 @@ class Progress:
 
 
 def _front(options: argparse.Namespace) -> None:
-    settings, oracle = searches.read(options.directory)
-    trials = {c["trial"]: c for c in read_candidates(options.directory)}
-    fine = fine_front(list(trials.values()), oracle.constraints)
+    record = searches.record(options.directory)
+    trials = {candidate["trial"]: candidate for candidate in record["candidates"]}
     if options.max_macs is not None:
-        points = [_within(fine, options.max_macs)]
+        points = [_within(record["fine_front"], options.max_macs)]
     elif options.trial is not None:
         if options.trial not in trials:
             raise ValueError(
@@ -235,31 +242,36 @@ def _front(options: argparse.Namespace) -> None:
             )
         points = [_point(trials[options.trial])]
     elif options.fine:
-        points = fine
+        points = record["fine_front"]
     else:
-        points = [_point(trials[t.trial_id]) for t in oracle.pareto_trials()]
-    if options.export is not None:
+        points = [_point(trials[trial]) for trial in record["front"]]
+    if options.export or options.architecture:
         if len(points) != 1:
-            raise ValueError("Say which member to export: --max-macs N or --trial ID.")
-        record = searches.export(
+            raise ValueError("Say which member to write: --max-macs N or --trial ID.")
+    if options.architecture is not None:
+        found = Architecture.from_dict(trials[points[0]["trial"]]["architecture"])
+        found.at(points[0]["thresholds"]).to_json(options.architecture)
+        print(f"Wrote {options.architecture}.", file=sys.stderr)
+    if options.export is not None:
+        model = searches.export(
             options.directory,
             points[0]["trial"],
             options.export,
             points[0]["thresholds"],
             options.data_dir,
         )
-        measured = "" if record.get("results") else " (no data set to measure it on)"
+        measured = "" if model.get("results") else " (no data set to measure it on)"
         print(
             f"Wrote {options.export}{measured}; zoo.load({str(options.export)!r}).",
             file=sys.stderr,
         )
     if options.json:
         return print_json(points)
-    done = len(oracle.completed_trials())
-    history = oracle.hypervolume_history()
+    settings = record["settings"]
+    volume = record["hypervolume"][-1][1] if record["hypervolume"] else 0
     print(
-        f"{settings.method} on {settings.data}: {done} of {settings.trials} trials, "
-        f"hypervolume {history[-1][1] if history else 0:.4f}"
+        f"{settings['method']} on {settings['data']}: {len(trials)} of "
+        f"{settings['trials']} trials, hypervolume {volume:.4f}"
     )
     print_table(
         ("trial", "error", "average MACs", "leave at each exit", "thresholds"),

@@ -293,14 +293,22 @@ def read(directory: str | os.PathLike) -> tuple[Settings, RandomOracle]:
 def record(directory: str | os.PathLike) -> dict[str, Any]:
     """A search as one record: settings, candidates, fronts, hypervolume, surrogates.
 
+    Args:
+        directory: Folder of the search, or the file of a record.
+
     Returns:
         `settings`; `data` (name and fingerprint); `provenance` (versions, hardware);
         `candidates` (as in `candidate.json`, with the frontier of front members only);
         `failed` (trial and reason); `front` (trials); `fine_front`; `reference`;
         `hypervolume` (trial, value); `surrogates`, see
         `AEBNASOracle.surrogate_history`; `seconds` (of all trials).
+
+    Raises:
+        ValueError: The folder holds no search, or the file no record.
     """
     directory = pathlib.Path(directory)
+    if directory.is_file():
+        return _read_record(directory)
     settings, oracle = read(directory)
     noted = _read_settings(directory)
     completed = {trial.trial_id for trial in oracle.completed_trials()}
@@ -328,6 +336,15 @@ def record(directory: str | os.PathLike) -> dict[str, Any]:
         "surrogates": getattr(oracle, "surrogate_history", list)(),
         "seconds": round(sum(c["metrics"]["seconds"] for c in candidates), 1),
     }
+
+
+def _read_record(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["settings"], found["candidates"], found["fine_front"]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no record of a search: {error!r}.") from error
+    return found
 
 
 def export(
