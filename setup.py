@@ -27,7 +27,7 @@ setup(
             f"pretrained/*/{file}"
             for file in ("config.json", "model.weights.h5", "card.md")
         ],
-        "reproduce": ["*.json", "results/*.json"],
+        "reproduce": ["*.json", "results/**/*.json"],
     },
     install_requires=[
         "keras>=3.11",

@@ -37,9 +37,13 @@ class Candidate(NamedTuple):
         return float(self.macs @ self.shares)
 
 
+def read() -> list[list]:
+    """The file as it is: [candidate, error %, MACs of each exit in M, shares]."""
+    return json.loads(ARCHIVE.read_text(encoding="utf-8"))
+
+
 def load() -> list[Candidate]:
     """All candidates of the archive."""
-    rows = json.loads(ARCHIVE.read_text(encoding="utf-8"))
     return [
         Candidate(
             Architecture.from_ofa(candidate, legacy_alignment=True),
@@ -47,7 +51,7 @@ def load() -> list[Candidate]:
             1e6 * np.array(macs),
             np.array(shares),
         )
-        for candidate, error, macs, shares in rows
+        for candidate, error, macs, shares in read()
     ]
 
 

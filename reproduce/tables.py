@@ -1,0 +1,300 @@
+"""The paper's tables: published beside measured, from records alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reproduce import archive, experiments, published
+from reproduce.experiments import EXPERIMENTS, SCALES
+from zoo import registry
+from zoo.cards import markdown_table
+
+# The published network that a pretrained model is set beside: that of about its cost.
+BESIDE = {
+    "aebnas_cifar10_small": "AEBNAS",
+    "aebnas_cifar10_medium": "EECNN",
+    "aebnas_cifar10_large": "EDANAS 1",
+    "aebnas_cifar100_large": "AEBNAS",
+}
+TUNED = ("cifar10_aebnas", "cifar10_threshold_01", "cifar10_threshold_02")
+CLAIM = ("AEBNAS", "NACHOS", "EDANAS")  # the paper's order at about 2.44 M
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        system: Method or model.
+        kind: "published", "derived" (it follows from published figures) or "measured".
+        accuracy: Top-1 accuracy on the test split, percent; None: not available.
+        average_macs: Average MACs an image, a count in the `aebnas` convention.
+        accuracy_spread: Sample standard deviation over seeds, or as published.
+        macs_spread: Likewise.
+        seeds: How many runs; None: the source does not say.
+        score: The paper's, on the validation split; only of searches.
+        difference: Accuracy minus that of the published network it is set beside.
+        protocol: How it came about, or its source.
+    """
+
+    system: str
+    kind: str
+    accuracy: float | None
+    average_macs: float | None
+    protocol: str
+    accuracy_spread: float | None = None
+    macs_spread: float | None = None
+    seeds: int | None = None
+    score: float | None = None
+    difference: float | None = None
+
+
+def accuracy_rows(
+    data: str, results: str | os.PathLike = experiments.RESULTS
+) -> list[Row]:
+    """Published, searched and pretrained networks of a data set.
+
+    Args:
+        data: The data set.
+        results: Folder of the experiments' records.
+    """
+    found = [
+        Row(
+            row.system,
+            "derived" if row.derived_from else "published",
+            row.accuracy,
+            row.average_macs,
+            row.source,
+            row.accuracy_spread,
+            row.macs_spread,
+        )
+        for row in published.rows(data)
+    ]
+    known = {row.system: row.accuracy for row in found}
+    names = [e.name for e in EXPERIMENTS.values() if e.data == data and not e.space]
+    for scale in ("reduced", "paper"):
+        found += searched(scale, names, results, known)
+    return found + pretrained(data, known)
+
+
+def searched(
+    scale: str,
+    names: Sequence[str],
+    results: str | os.PathLike = experiments.RESULTS,
+    known: Mapping[str, float | None] | None = None,
+) -> list[Row]:
+    """A row per experiment that has records: mean and spread over its seeds."""
+    rows = []
+    for name in names:
+        records = experiments.load(scale, results, [name])
+        if not records:
+            continue
+        wanted, size = EXPERIMENTS[name], SCALES[scale]
+        tests = [record["selected"]["test"] for record in records]
+        accuracy = [100 * test["accuracy"] for test in tests]
+        spent = [test["average_macs"]["aebnas"] for test in tests]
+        mean, beside = float(np.mean(accuracy)), (known or {}).get(wanted.system)
+        rows.append(
+            Row(
+                wanted.system,
+                "measured",
+                mean,
+                float(np.mean(spent)),
+                f"search `{name}`, {scale}: {size.summary}",
+                _spread(accuracy),
+                _spread(spent),
+                len(records),
+                float(np.mean([selected_score(record) for record in records])),
+                None if beside is None else mean - beside,
+            )
+        )
+    return rows
+
+
+def selected_score(record: Mapping[str, Any]) -> float:
+    """The paper's score of a record's reported trial, on the validation split."""
+    (measured,) = [
+        candidate["evaluation"]
+        for candidate in record["candidates"]
+        if candidate["trial"] == record["selected"]["trial"]
+    ]
+    return experiments.score(
+        measured["accuracy"],
+        measured["average_macs"],
+        record["settings"]["target_macs"],
+    )
+
+
+def pretrained(data: str, known: Mapping[str, float | None]) -> list[Row]:
+    """A row per pretrained model of a data set, as shipped."""
+    rows = []
+    for name in registry.list_models():
+        record = registry.config(name)
+        if record["data"]["name"] != data:
+            continue
+        test = record["results"]["test"]
+        accuracy, beside = 100 * test["accuracy"], known.get(BESIDE.get(name, ""))
+        rows.append(
+            Row(
+                f"`{name}`",
+                "measured",
+                accuracy,
+                test["average_macs"]["aebnas"],
+                f"{record['training']['recipe']['epochs']} epochs on "
+                f"{record['data']['train']:,} images, from "
+                + (f"`{record['training']['start']}`" if _starts(record) else "random")
+                + (" weights" if not _starts(record) else ""),
+                seeds=1,
+                difference=None if beside is None else accuracy - beside,
+            )
+        )
+    return sorted(rows, key=lambda row: row.average_macs)
+
+
+def _starts(record: Mapping[str, Any]) -> bool:
+    return bool(record["training"].get("start"))
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def order(rows: Sequence[Row]) -> str:
+    """Whether the measured searches rank as the paper says, in a sentence."""
+    scores = {
+        row.system: row.score
+        for row in rows
+        if row.kind == "measured" and row.system in CLAIM and row.score is not None
+    }
+    if set(scores) != set(CLAIM):
+        return "The paper's order is not tested: not every method has records."
+    measured = sorted(scores, key=scores.get, reverse=True)
+    listed = ", ".join(f"{system} {scores[system]:.2f}" for system in measured)
+    verdict = "holds" if tuple(measured) == CLAIM else "does not hold"
+    return (
+        f"The paper's order ({' > '.join(CLAIM)}) {verdict} here, by the mean of the "
+        f"paper's score on the validation split: {listed}."
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    def number(value: float | None, spread: float | None = None, unit: float = 1):
+        if value is None:
+            return ""
+        text = f"{value / unit:.2f}"
+        return text if spread is None else f"{text} ± {spread / unit:.2f}"
+
+    return [
+        row.system,
+        row.kind,
+        number(row.accuracy, row.accuracy_spread),
+        number(row.average_macs, row.macs_spread, 1e6),
+        "" if row.seeds is None else str(row.seeds),
+        number(row.score),
+        "" if row.difference is None else f"{row.difference:+.2f}",
+        row.protocol,
+    ]
+
+
+COLUMNS = (
+    *("system", "kind", "accuracy (%)", "average MACs (M)", "seeds"),
+    *("score", "difference", "protocol or source"),
+)
+
+# Of their archive of about 200 candidates; the one at hand holds 32.
+PUBLISHED_SURROGATE = ["MLP", "published", "about 200", "error", "1.64", "0.92", "0.81"]
+
+
+def _surrogates() -> list[list[str]]:
+    path = experiments.RESULTS.parent / "surrogates_archive.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [PUBLISHED_SURROGATE] + [
+        [
+            f"{row['surrogate']}, {row['inputs']}",
+            "measured",
+            f"{row['n']}, leave-one-out",
+            row["target"],
+            *(f"{row[key]:.2f}" for key in ("rmse", "spearman", "kendall")),
+        ]
+        for row in rows
+    ]
+
+
+def table(
+    name: str, results: str | os.PathLike = experiments.RESULTS
+) -> tuple[Sequence[str], list[list[str]], str]:
+    """Columns, rows and a remark of one of `TABLES`.
+
+    Raises:
+        ValueError: There is no such table.
+    """
+    if name not in TABLES:
+        raise ValueError(f"There is no table {name!r}; known are {', '.join(TABLES)}.")
+    if name == "surrogates":
+        columns = ("surrogate", "kind", "candidates", "target", "RMSE")
+        remark = (
+            f"RMSE in points of error or millions of MACs. The {len(archive.load())} "
+            "candidates at hand are a sample of the published archive."
+        )
+        return (*columns, "Spearman", "Kendall"), _surrogates(), remark
+    if name == "ablation":
+        rows = searched("reduced", TUNED, results) + searched("paper", TUNED, results)
+        remark = "Tuned: the best of 0.1, 0.2 and off at every exit, after training."
+    else:
+        rows = accuracy_rows(TABLES[name], results)
+        remark = order(rows) if name == "cifar10" else ""
+    note = "MACs in the `aebnas` convention. An empty cell: not available."
+    return COLUMNS, [_cells(row) for row in rows], f"{note} {remark}".strip()
+
+
+TABLES = {
+    "cifar10": "cifar10",
+    "svhn": "svhn_cropped",
+    "cifar100": "cifar100",
+    "ablation": "cifar10",
+    "surrogates": "cifar10",
+}
+
+
+def _latex(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def escaped(text: str) -> str:
+        for character in "\\&%$#_{}":
+            text = text.replace(
+                character,
+                r"\textbackslash " if character == "\\" else f"\\{character}",
+            )
+        return text.replace("`", "").replace("±", r"$\pm$")
+
+    lines = [" & ".join(map(escaped, line)) + r" \\" for line in (columns, *rows)]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{'l' * len(columns)}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([columns, *rows])
+    return out.getvalue().rstrip("\n")
+
+
+FORMATS: dict[str, Callable[..., str]] = {
+    "markdown": markdown_table,
+    "latex": _latex,
+    "csv": _csv,
+}

@@ -1,0 +1,195 @@
+"""Recompute every derived value in the records; see `check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reproduce import experiments, published
+from search import pareto
+from zoo import registry
+from zoo.architecture import Architecture
+from zoo.cost import CONVENTIONS, macs
+
+FOLDER = experiments.RESULTS.parent
+TOLERANCE = 1e-6  # relative; a record holds what a computation gave
+
+
+def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
+    """Recompute what can be: published derivations, search records, model records.
+
+    Args:
+        folder: Folder of records, searched through.
+
+    Returns:
+        How many values were compared, and a line for every mismatch.
+    """
+    folder = pathlib.Path(folder)
+    comparisons = [*_published(), *_models()]
+    for path in sorted(folder.rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "candidates" in record:
+            where = path.relative_to(folder).as_posix()
+            comparisons += _search(where, record)
+    wrong = [
+        f"{where}: recorded {recorded}, computed {computed}"
+        for where, recorded, computed in comparisons
+        if not _same(recorded, computed)
+    ]
+    return len(comparisons), wrong
+
+
+Comparison = tuple[str, Any, Any]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) or isinstance(other, float):
+        return bool(np.isclose(one, other, rtol=TOLERANCE, atol=1e-9))
+    return one == other
+
+
+def _published() -> Iterator[Comparison]:
+    for row in published.PUBLISHED:
+        for value in published.derivations(row):
+            yield f"published {row.system} on {row.data}", row.accuracy, value
+
+
+def _models() -> Iterator[Comparison]:
+    for name in registry.list_models():
+        record = registry.config(name)
+        model = record["model"]
+        architecture = Architecture.from_dict(model["architecture"])
+        counted = {c: macs(architecture, model["num_classes"], c) for c in CONVENTIONS}
+        parameters = counted["standard"].parameters
+        yield f"{name}: parameters", record["weights"]["parameters"], parameters
+        for part, result in record["results"].items():
+            yield from _result(f"{name}, {part}", result, counted)
+        for i, point in enumerate(record["frontier"]):
+            cost = counted["standard"]
+            where = f"{name}, frontier[{i}]: average MACs"
+            yield where, point["average_macs"], _average(point, cost)
+
+
+def _result(where: str, result: Mapping[str, Any], counted: Mapping) -> Iterator:
+    """What `zoo.registry.report` wrote: MACs in every convention, and accuracy."""
+    for convention, cost in counted.items():
+        spent = list(cost.per_exit_at(result["thresholds"]))
+        yield f"{where}: MACs ({convention})", result["macs"][convention], spent
+        yield (
+            f"{where}: average MACs ({convention})",
+            result["average_macs"][convention],
+            _average(result, cost),
+        )
+    yield f"{where}: accuracy", result["accuracy"], _accuracy(result)
+
+
+def _average(point: Mapping[str, Any], cost: Any) -> float:
+    return float(np.dot(point["utilisation"], cost.per_exit_at(point["thresholds"])))
+
+
+def _accuracy(result: Mapping[str, Any]) -> float:
+    """Accuracy from that of the samples that leave at each exit."""
+    pairs = zip(result["utilisation"], result["leaving_accuracy"])
+    return sum(share * right for share, right in pairs if share)
+
+
+def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    settings, candidates = record["settings"], record["candidates"]
+    names = settings["objectives"]
+    points = np.array([[c["metrics"][name] for name in names] for c in candidates])
+    for candidate in candidates:
+        trial = f"{where}, trial {candidate['trial']}"
+        architecture = Architecture.from_dict(candidate["architecture"])
+        cost = macs(architecture, candidate["num_classes"], candidate["convention"])
+        measured, metrics = candidate["evaluation"], candidate["metrics"]
+        yield (
+            f"{trial}: MACs",
+            measured["macs"],
+            list(cost.per_exit_at(measured["thresholds"])),
+        )
+        yield (
+            f"{trial}: average MACs",
+            metrics["average_macs"],
+            _average(measured, cost),
+        )
+        yield f"{trial}: error", metrics["error"], 1 - _accuracy(measured)
+        yield f"{trial}: parameters", metrics["parameters"], float(cost.parameters)
+        for i, point in enumerate(candidate.get("frontier", ())):
+            yield (
+                f"{trial}, frontier[{i}]",
+                point["average_macs"],
+                _average(point, cost),
+            )
+    if not settings["constraints"]:
+        yield (
+            f"{where}: front",
+            sorted(record["front"]),
+            sorted(_front(candidates, names)),
+        )
+        fine = [[p["average_macs"], p["error"]] for p in record["fine_front"]]
+        yield f"{where}: fine front", fine, _fine_front(candidates)
+    reference = record["reference"]
+    if reference is not None and "hypervolume" in record:
+        known = {c["trial"]: i for i, c in enumerate(candidates)}
+        ended = [trial for trial, _ in record["hypervolume"]]
+        for k, (trial, volume) in enumerate(record["hypervolume"]):
+            seen = points[[known[each] for each in ended[: k + 1]]]
+            yield (
+                f"{where}: hypervolume after trial {trial}",
+                volume,
+                pareto.hypervolume(seen, reference, np.zeros(len(names))),
+            )
+    if "selected" in record:
+        yield from _selected(where, record)
+
+
+def _front(candidates: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """Trials that no other one dominates, pair by pair."""
+
+    def values(candidate: Mapping[str, Any]) -> list[float]:
+        return [candidate["metrics"][name] for name in names]
+
+    return [
+        c["trial"]
+        for c in candidates
+        if not any(_dominates(values(other), values(c)) for other in candidates)
+    ]
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other)) and one != other
+
+
+def _fine_front(candidates: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Average MACs and error of the settings that no other one dominates."""
+    points = sorted(
+        (point["average_macs"], 1 - point["accuracy"])
+        for candidate in candidates
+        for point in candidate.get("frontier", ())
+    )
+    kept: list[list[float]] = []
+    for spent, error in points:
+        if not kept or error < kept[-1][1]:
+            kept.append([spent, error])
+    return kept
+
+
+def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    selected, settings = record["selected"], record["settings"]
+    wanted = experiments.experiment(record["experiment"])
+    expected = wanted.settings(record["scale"], settings["seed"]).to_dict()
+    yield f"{where}: settings", settings, json.loads(json.dumps(expected))
+    yield f"{where}: selected trial", selected["trial"], experiments.choose(record)
+    (candidate,) = [c for c in record["candidates"] if c["trial"] == selected["trial"]]
+    architecture = Architecture.from_dict(candidate["architecture"])
+    counted = {c: macs(architecture, candidate["num_classes"], c) for c in CONVENTIONS}
+    yield from _result(f"{where}, selected on test", selected["test"], counted)
+    thresholds = candidate["evaluation"]["thresholds"]
+    yield f"{where}: selected thresholds", selected["test"]["thresholds"], thresholds
