@@ -1,1 +1,1 @@
-"""Plots of what the zoo's models record."""
+"""Plots of what models and searches record."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 from matplotlib import pyplot  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
 
 # Okabe and Ito, Color universal design, 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,17 +34,26 @@ STYLE = {
 
 @contextlib.contextmanager
 def figure(
-    out: str | os.PathLike, width: float = 6.0, height: float = 3.8
-) -> Iterator[Axes]:
+    out: str | os.PathLike,
+    width: float = 6.0,
+    height: float = 3.8,
+    rows: int = 1,
+    columns: int = 1,
+) -> Iterator[Any]:
     """Axes in the shared style; the file is written when the block ends.
 
     Args:
         out: File to write; its suffix (.png, .svg, .pdf) decides the format.
         width: In inches.
         height: In inches.
+        rows: Of axes.
+        columns: Of axes.
+
+    Yields:
+        The `Axes`, or an array of them if there is more than one.
     """
     with matplotlib.rc_context(STYLE):
-        canvas, axes = pyplot.subplots(figsize=(width, height))
+        canvas, axes = pyplot.subplots(rows, columns, figsize=(width, height))
         try:
             yield axes
             canvas.savefig(out)

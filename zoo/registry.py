@@ -158,28 +158,32 @@ def pareto(data: str, convention: str = "standard") -> Front:
     Example:
         >>> model = zoo.pareto("cifar10").best(max_macs=3e6)
     """
-    records = [record for record in map(config, list_models()) if "data" in record]
-    offered = [
-        ModelPoint(**vars(_recounted(point, record, convention)), model=record["name"])
-        for record in records
-        if record["data"]["name"] == data
-        for point in record["frontier"]
-    ]
-    if not offered:
-        known = sorted({record["data"]["name"] for record in records})
+    offered = {name: config(name).get("data", {}).get("name") for name in list_models()}
+    names = [name for name, owner in offered.items() if owner == data]
+    if not names:
+        known = sorted({owner for owner in offered.values() if owner})
         raise ValueError(
             f"No pretrained model belongs to {data!r}; there are some of "
             f"{', '.join(known)}."
         )
-    return Front(exits.pareto_optimal(offered))
+    points = [point for name in names for point in operating_points(name, convention)]
+    return Front(exits.pareto_optimal(points))
 
 
-def _recounted(
-    point: dict[str, Any], record: dict[str, Any], convention: str
-) -> OperatingPoint:
+def operating_points(
+    name: str | os.PathLike, convention: str = "standard"
+) -> list[ModelPoint]:
+    """The stored frontier of a model, its MACs in a convention.
+
+    Arguments and errors are those of `config` and `pareto`.
+    """
+    record = config(name)
     architecture = Architecture.from_dict(record["model"]["architecture"])
     cost = macs(architecture, record["model"]["num_classes"], convention)
-    return exits.recount(_point(point), cost)
+    return [
+        ModelPoint(**vars(exits.recount(_point(point), cost)), model=record["name"])
+        for point in record["frontier"]
+    ]
 
 
 def _point(record: dict[str, Any]) -> OperatingPoint:

@@ -1,0 +1,62 @@
+"""Example images by the exit at which they leave."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from figures.style import figure
+from zoo import data, registry
+from zoo.cards import exit_names
+
+COLUMNS = 8
+
+
+def examples(
+    name: str, out: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> None:
+    """Draw test images by the exit at which they leave, one row an exit.
+
+    The first images of the test split, in its order. Above each is the model's answer,
+    with the truth behind it where that differs.
+
+    Args:
+        name: A pretrained model's name, or a folder.
+        out: File to write: .png, .svg or .pdf.
+        data_dir: Where the model's data set lies; see `zoo.data.load`.
+
+    Raises:
+        ValueError: There is no such model.
+        FileNotFoundError: The data set is nowhere.
+    """
+    record, model = registry.config(name), registry.load(name)
+    dataset = data.load(record["data"]["name"], data_dir)
+    images, labels = dataset.test.take(2000)
+    answers = model.predict_early(images)
+    names = exit_names(record["model"])
+    with figure(out, 8.0, 1.1 * len(names) + 0.3, len(names), COLUMNS) as panels:
+        for row, (exit_name, axes) in enumerate(zip(names, np.atleast_2d(panels))):
+            chosen = np.flatnonzero(answers.exits == row)
+            share = len(chosen) / len(labels)
+            for place, panel in enumerate(axes):
+                panel.grid(visible=False)
+                panel.set_xticks([])
+                panel.set_yticks([])
+                panel.spines[:].set_visible(False)
+                if place == 0:
+                    panel.set_ylabel(f"{exit_name}\n{100 * share:.1f} %", fontsize=8)
+                if place >= len(chosen):
+                    continue
+                k = chosen[place]
+                answer, truth = (
+                    dataset.class_names[i] for i in (answers.labels[k], labels[k])
+                )
+                wrong = answer != truth
+                panel.imshow(images[k])
+                panel.set_title(
+                    f"{answer} ({truth})" if wrong else answer,
+                    fontsize=7,
+                    color="#D55E00" if wrong else "black",
+                    pad=2,
+                )

@@ -1,0 +1,79 @@
+"""The zoo's models of a data set beside published networks."""
+
+from __future__ import annotations
+
+import os
+
+from figures.style import COLOURS, MARKERS, figure
+from reproduce import published
+from zoo import registry
+
+CONVENTION = "aebnas"  # what published figures use
+
+
+def models(data: str, out: str | os.PathLike) -> None:
+    """Plot accuracy against average MACs: pretrained models and published figures.
+
+    Lines are the models' threshold settings on the validation split, stars what is
+    shipped on the test split; all in the `aebnas` convention.
+
+    Args:
+        data: The data set.
+        out: File to write: .png, .svg or .pdf.
+
+    Raises:
+        ValueError: No pretrained model belongs to the data set.
+    """
+    registry.pareto(data)  # says so, if there is none
+    with figure(out, 7.6, 3.8) as axes:
+        for colour, name in zip(COLOURS, _names(data)):
+            record = registry.config(name)
+            points = registry.operating_points(name, CONVENTION)
+            axes.plot(
+                [point.average_macs / 1e6 for point in points],
+                [100 * point.accuracy for point in points],
+                drawstyle="steps-post",
+                color=colour,
+            )
+            test = record["results"]["test"]
+            axes.plot(
+                test["average_macs"][CONVENTION] / 1e6,
+                100 * test["accuracy"],
+                "*",
+                color=colour,
+                markersize=13,
+                label=f"{name} (test)",
+            )
+        families: dict[str, str] = {}
+        for row in published.rows(data):
+            if row.accuracy is None:
+                continue
+            family = row.system.split(",")[0].rstrip(" 1234")
+            new = family not in families
+            families.setdefault(family, MARKERS[len(families) % len(MARKERS)])
+            axes.plot(
+                row.average_macs / 1e6,
+                row.accuracy,
+                families[family],
+                color="0.45",
+                markersize=5,
+                label=f"{family} (published)" if new else None,
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("average MACs an image (millions, `aebnas` convention)")
+        axes.set_ylabel("accuracy (%)")
+        axes.set_title(f"Models of {data}, and published networks")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+
+
+def _names(data: str) -> list[str]:
+    """The data set's models, the one of the cheapest setting first."""
+    names = [
+        name
+        for name in registry.list_models()
+        if registry.config(name)["data"]["name"] == data
+    ]
+    return sorted(
+        names, key=lambda name: registry.operating_points(name)[0].average_macs
+    )

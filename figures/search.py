@@ -1,0 +1,81 @@
+"""What a search found, and how fast."""
+
+from __future__ import annotations
+
+import os
+
+from figures.style import COLOURS, figure
+from search import settings as searches
+
+
+def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
+    """Plot a search: its candidates and fronts, and the hypervolume by trials.
+
+    Args:
+        source: Folder of a search, or the file of its record.
+        out: File to write: .png, .svg or .pdf.
+
+    Raises:
+        ValueError: It is no search, or no candidate is trained yet.
+    """
+    record = searches.record(source)
+    candidates = record["candidates"]
+    if not candidates:
+        raise ValueError(f"{source} has no trained candidates yet.")
+    metrics = {candidate["trial"]: candidate["metrics"] for candidate in candidates}
+    initial, settings = record["settings"]["initial_trials"], record["settings"]
+    with figure(out, 8.4, 3.6, columns=2) as (left, right):
+        for part, marker, colour, label in (
+            (candidates[:initial], "o", COLOURS[5], "random candidates"),
+            (candidates[initial:], "s", COLOURS[0], "proposed candidates"),
+        ):
+            left.plot(
+                [c["metrics"]["average_macs"] / 1e6 for c in part],
+                [100 * c["metrics"]["error"] for c in part],
+                *(marker,),
+                color=colour,
+                markersize=4,
+                label=label,
+            )
+        front = sorted(
+            (metrics[trial]["average_macs"] / 1e6, 100 * metrics[trial]["error"])
+            for trial in record["front"]
+        )
+        left.plot(*zip(*front), "-", color=COLOURS[1], label="front of candidates")
+        left.plot(
+            [point["average_macs"] / 1e6 for point in record["fine_front"]],
+            [100 * point["error"] for point in record["fine_front"]],
+            "--",
+            color=COLOURS[2],
+            label="front of all thresholds",
+        )
+        if settings["target_macs"]:
+            left.axvline(
+                settings["target_macs"] / 1e6,
+                color=COLOURS[6],
+                linestyle=":",
+                linewidth=1,
+                label="target",
+            )
+        left.set_xscale("log")
+        left.xaxis.set_major_formatter("{x:g}")
+        left.xaxis.set_minor_formatter("{x:g}")
+        left.tick_params(axis="x", which="minor", labelsize=8)
+        left.set_xlabel("average MACs an image (millions)")
+        left.set_ylabel("validation error (%)")
+        left.legend(fontsize=8, frameon=True, framealpha=0.8, edgecolor="none")
+        volumes = [volume for _, volume in record["hypervolume"]]
+        right.plot(range(1, len(volumes) + 1), volumes, drawstyle="steps-post")
+        right.axvline(initial, color=COLOURS[6], linestyle=":", linewidth=1)
+        right.annotate(
+            "from here proposed",
+            (initial, 0),
+            (4, 2),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=8,
+        )
+        right.set_ylim(0)
+        right.set_xlabel("trained candidates")
+        right.set_ylabel("hypervolume (share of the box)")
+        left.figure.suptitle(f"{settings['method']} on {settings['data']}")

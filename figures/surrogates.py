@@ -1,0 +1,50 @@
+"""How well surrogates predict candidates that they have not seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+from figures.style import COLOURS, MARKERS, figure
+from reproduce.experiments import RESULTS
+
+RECORD = RESULTS.parent / "surrogates_archive.json"
+UNITS = {"error": "error (%)", "average MACs": "average MACs (millions)"}
+
+
+def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> None:
+    """Plot predicted against true values of the authors' candidates, leave-one-out.
+
+    Args:
+        out: File to write: .png, .svg or .pdf.
+        record: What `python -m reproduce surrogates --out` wrote.
+
+    Raises:
+        ValueError: The record is another one.
+    """
+    found = json.loads(pathlib.Path(record).read_text(encoding="utf-8"))
+    if "true" not in found.get("rows", [{}])[0]:
+        raise ValueError(f"{record} holds no predictions.")
+    with figure(out, 8.4, 3.8, columns=2) as panels:
+        for axes, (target, label) in zip(panels, UNITS.items()):
+            rows = [
+                row
+                for row in found["rows"]
+                if row["target"] == target and row["inputs"] == "genes and costs"
+            ]
+            for row, colour, marker in zip(rows, COLOURS, MARKERS):
+                axes.plot(
+                    row["true"],
+                    row["predicted"],
+                    marker,
+                    color=colour,
+                    markersize=5,
+                    label=f"{row['surrogate']}, Spearman {row['spearman']:.2f}",
+                )
+            ends = [f([*axes.get_xlim(), *axes.get_ylim()]) for f in (min, max)]
+            axes.plot(ends, ends, color=COLOURS[6], linewidth=1, linestyle=":")
+            axes.set_aspect("equal")
+            axes.set_xlabel(f"true {label}")
+            axes.set_ylabel(f"predicted {label}")
+            axes.legend(fontsize=8, loc="upper left")
