@@ -63,7 +63,8 @@ def leave_one_out(seed: int = 1) -> list[dict]:
 
     Returns:
         For every surrogate, inputs and target: `n`, `rmse` (in points of error, or
-        millions of MACs), `spearman` and `kendall`.
+        millions of MACs), `spearman` and `kendall`, and the `true` and `predicted`
+        values of all candidates.
     """
     space, archive = SearchSpace(), load()
     genes = np.array([space.encode(each.architecture) for each in archive])
@@ -88,5 +89,6 @@ def leave_one_out(seed: int = 1) -> list[dict]:
                 rows.append(
                     {"surrogate": name, "inputs": kind, "target": target}
                     | surrogate.quality(y, predicted)
+                    | {"true": y.tolist(), "predicted": predicted.tolist()}
                 )
     return rows

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reproduce import experiments, published
-from search import pareto
+from search import pareto, surrogate
 from zoo import registry
 from zoo.architecture import Architecture
 from zoo.cost import CONVENTIONS, macs
@@ -36,6 +36,8 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
         if "candidates" in record:
             where = path.relative_to(folder).as_posix()
             comparisons += _search(where, record)
+        elif path.name == "surrogates_archive.json":
+            comparisons += _surrogates(record)
     wrong = [
         f"{where}: recorded {recorded}, computed {computed}"
         for where, recorded, computed in comparisons
@@ -98,6 +100,14 @@ def _accuracy(result: Mapping[str, Any]) -> float:
     """Accuracy from that of the samples that leave at each exit."""
     pairs = zip(result["utilisation"], result["leaving_accuracy"])
     return sum(share * right for share, right in pairs if share)
+
+
+def _surrogates(record: Mapping[str, Any]) -> Iterator[Comparison]:
+    for row in record["rows"]:
+        found = surrogate.quality(row["true"], row["predicted"])
+        for key, value in found.items():
+            where = f"{row['surrogate']} on {row['inputs']}, {row['target']}: {key}"
+            yield where, row[key], value
 
 
 def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:

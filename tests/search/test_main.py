@@ -157,6 +157,68 @@ def test_front_of_a_search_that_has_just_begun_is_empty(run, fail, finished, tmp
     assert "no operating point" in fail("front", tmp_path, "--max-macs", 1e9)
 
 
+@pytest.fixture
+def kept(finished, tmp_path):
+    """The record of a search, without its folder."""
+    return shutil.copy(finished.folder / "record.json", tmp_path / "kept.json")
+
+
+def test_front_reads_a_record_as_it_reads_the_folder(run, finished, record, kept):
+    for options in (
+        (),
+        ("--fine",),
+        ("--max-macs", record["fine_front"][1]["average_macs"]),
+        ("--trial", record["front"][-1]),
+    ):
+        for form in ((), ("--json",)):
+            found = run("front", kept, *options, *form)
+            assert found == run("front", finished.folder, *options, *form) != []
+
+
+def test_front_of_a_file_that_is_no_record(fail, finished):
+    path = finished.folder / "search.json"
+    assert f"{path} holds no record of a search" in fail("front", path)
+
+
+# Architecture
+
+
+def test_the_architecture_of_a_member_is_written_from_the_record_alone(
+    run, finished, record, kept, tmp_path
+):
+    out, trial = tmp_path / "found.json", record["front"][-1]
+    (point,) = run("front", kept, "--trial", trial, "--architecture", out, "--json")
+    assert run.err == f"Wrote {out}.\n"
+    found = zoo.Architecture.from_json(out)
+    assert found.exit_thresholds == tuple(point["thresholds"])
+    trained = load_candidate(finished.folder / f"trial_{trial}").architecture
+    assert found.stages == trained.stages
+    assert found.branches == trained.branches
+
+
+def test_an_architecture_has_the_exits_that_the_setting_within_a_budget_uses(
+    run, record, kept, tmp_path
+):
+    point = max(record["fine_front"], key=lambda point: len(point["thresholds"]))
+    count = len(point["thresholds"])
+    assert count > 1
+    thresholds = [1.0, *[0.25] * (count - 1)]
+    fine = [
+        each | {"thresholds": thresholds} if each == point else each
+        for each in record["fine_front"]
+    ]
+    kept.write_text(json.dumps(record | {"fine_front": fine}), encoding="utf-8")
+    out = tmp_path / "found.json"
+    run("front", kept, "--max-macs", point["average_macs"], "--architecture", out)
+    found = zoo.Architecture.from_json(out)
+    (candidate,) = [c for c in record["candidates"] if c["trial"] == point["trial"]]
+    trained = zoo.Architecture.from_dict(candidate["architecture"])
+    assert found.exits == trained.exits[1:]
+    assert found.exit_thresholds == tuple(thresholds[1:])
+    costs = zoo.macs(trained, 10).per_exit_at(thresholds)
+    assert zoo.macs(found, 10).per_exit == costs[1:]
+
+
 # Export
 
 
@@ -195,9 +257,16 @@ def test_a_member_is_exported_by_its_budget_with_the_setting_that_meets_it(
     assert zoo.load(tmp_path / "found").thresholds == tuple(point["thresholds"])
 
 
-def test_export_asks_which_member(fail, finished, tmp_path):
-    message = fail("front", finished.folder, "--export", tmp_path / "found")
-    assert "Say which member to export: --max-macs N or --trial ID" in message
+@pytest.mark.parametrize("option", ["--export", "--architecture"])
+def test_writing_asks_which_member(fail, finished, tmp_path, option):
+    message = fail("front", finished.folder, option, tmp_path / "found")
+    assert "Say which member to write: --max-macs N or --trial ID" in message
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_member_is_not_exported_from_a_record_alone(fail, record, kept, tmp_path):
+    options = ("--trial", record["front"][0], "--export", tmp_path / "found")
+    assert f"{kept} holds no search" in fail("front", kept, *options)
     assert not (tmp_path / "found").exists()
 
 

@@ -394,6 +394,24 @@ def test_the_record_tells_how_good_the_surrogates_were(tmp_path, fake):
     assert [each["error"]["n"] for each in written] == [3, 1]
 
 
+def test_a_record_is_read_from_its_file_alone(finished, tmp_path):
+    file = shutil.copy(finished.folder / "record.json", tmp_path / "kept.json")
+    as_json = json.dumps(record(finished.folder))
+    assert record(file) == record(str(file)) == json.loads(as_json)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"null", b"3", b'{"settings": {}, "candidates": []}', b"\xff"],
+    ids=str,
+)
+def test_a_file_that_is_no_record_is_named(tmp_path, text):
+    path = tmp_path / "record.json"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=r"record\.json holds no record of a search"):
+        record(path)
+
+
 def test_candidates_that_break_a_constraint_are_in_no_front(tmp_path, fake):
     free = record_of(QUICK, tmp_path / "free")
     parameters = {c["trial"]: c["metrics"]["parameters"] for c in free["candidates"]}

@@ -24,6 +24,7 @@ from zoo.architecture import (
     check_thresholds,
     make_divisible,
 )
+from zoo.cost import macs
 
 ARCHIVE = json.loads(
     (Path(__file__).parents[2] / "reproduce" / "authors_archive.json").read_text()
@@ -423,6 +424,48 @@ def test_module_sizes_follow_the_convolution_and_the_pooling(
 )
 def test_make_divisible_rounds_without_losing_a_tenth(value, expected):
     assert make_divisible(value) == expected
+
+
+# Other thresholds
+
+
+@settings(deadline=None)
+@given(architectures(), st.data())
+def test_at_leaves_out_what_is_switched_off_and_keeps_the_rest(architecture, data):
+    threshold = st.just(1) | st.floats(0, 1)
+    values = data.draw(st.tuples(*[threshold] * len(architecture.exits)))
+    found = architecture.at(values)
+    given = dict(zip(architecture.exits, values))
+    on = [position for position, value in given.items() if value < 1]
+    assert list(found.exits) == on
+    assert found.exit_thresholds == tuple(given[position] for position in on)
+    assert all(found.branches[i] == architecture.branches[i] for i in on)
+    assert found.stages == architecture.stages
+    assert found.resolution == architecture.resolution
+    costs = macs(architecture, 10).per_exit_at(values)
+    kept = [cost for cost, value in zip(costs, (*values, 0)) if value < 1]
+    assert list(macs(found, 10).per_exit) == kept
+
+
+@settings(deadline=None)
+@given(architectures())
+def test_at_its_own_thresholds_a_network_is_the_same(architecture):
+    assert architecture.at(architecture.exit_thresholds) == architecture
+
+
+@pytest.mark.parametrize(
+    "architecture, values, message",
+    [
+        (with_one_exit(), (), "has 0 entries; expected are 1"),
+        (with_one_exit(), (0.5, 1, 1, 1), "has 4 entries; expected are 1"),
+        (Architecture(32, STAGES), (1,), "has 1 entries; expected are 0"),
+        (with_one_exit(), (1.5,), r"\[0\] is 1.5; allowed is 0 to 1"),
+        (with_one_exit(), (None,), r"\[0\] is None; allowed is 0 to 1"),
+    ],
+)
+def test_at_takes_a_threshold_for_each_exit(architecture, values, message):
+    with pytest.raises(ValueError, match=rf"thresholds ?{message}"):
+        architecture.at(values)
 
 
 # The authors' dictionaries

@@ -16,6 +16,7 @@ from zoo.exits import (
     evaluate,
     first_exit,
     frontier,
+    pareto_optimal,
     recount,
     thresholds_for_budget,
     tune_thresholds,
@@ -454,6 +455,17 @@ def test_thresholds_for_an_unreachable_budget_name_the_cheapest_of_the_grid():
     assert message.startswith("12 average MACs cannot be reached")
     assert f"{cheapest.average_macs:,.0f}" in message
     assert f"{100 * cheapest.accuracy:.2f} %" in message
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pareto_optimal_keeps_what_no_other_point_matches_at_no_more_cost(seed):
+    rng = np.random.default_rng(seed)
+    pairs = rng.integers(6, size=(12 * seed, 2))  # of few values, so that some tie
+    points = [
+        OperatingPoint((i / 100,), accuracy / 6, float(macs), (0.5, 0.5))
+        for i, (accuracy, macs) in enumerate(pairs)
+    ]
+    assert pareto_optimal(points) == slow_frontier(points)
 
 
 # Recounting

@@ -71,6 +71,7 @@ def fail(capsys):
 HELP = {
     "list": "List the pretrained models",
     "show": "results, data, training",
+    "pareto": "what all models of a data set offer together",
     "evaluate": "Measure accuracy, share and MACs of every exit",
     "predict": "Classify picture files",
     "frontier": "what accuracy each average cost buys",
@@ -103,6 +104,8 @@ def test_help_lists_every_command(capsys):
         ([], "COMMAND"),
         (["classify"], "invalid choice: 'classify'"),
         (["show"], "MODEL"),
+        (["pareto"], "DATA"),
+        (["pareto", "digits", "--convention", "paper"], "invalid choice: 'paper'"),
         (["evaluate", MODEL, "--split", "all"], "invalid choice: 'all'"),
         (["evaluate", MODEL, "--max-macs", "few"], "invalid float value: 'few'"),
         (
@@ -149,6 +152,62 @@ def test_show_gives_the_card_or_the_record(run, record):
     assert MODEL in text
     assert record["data"]["fingerprint"] in text
     assert cards.percent(record["results"]["test"]["accuracy"]) in text
+
+
+# pareto
+
+
+@pytest.fixture
+def offered(record, tmp_path, monkeypatch):
+    """Settings of two models in turn, each more accurate and dearer than the last."""
+    points = [
+        {
+            "thresholds": [0.5, 0.5],
+            "accuracy": 0.5 + i / 100,
+            "average_macs": 0,  # not looked at
+            "utilisation": [1 - i / 39, 0, i / 39],
+        }
+        for i in range(40)
+    ]
+    for i, name in enumerate(("even", "odd")):
+        (tmp_path / name).mkdir()
+        text = json.dumps(record | {"name": name, "frontier": points[i::2]})
+        (tmp_path / name / "config.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
+    return points
+
+
+@pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
+def test_pareto_gives_the_settings_of_all_models(run, record, offered, convention):
+    architecture = zoo.Architecture.from_dict(record["model"]["architecture"])
+    costs = zoo.macs(architecture, 10, convention).per_exit
+    command = ("pareto", "digits", "--convention", convention, "--json")
+    found = run(*command)
+    assert len(found) == 40
+    for i, (point, offer) in enumerate(zip(found, offered)):
+        macs = pytest.approx(np.dot(offer["utilisation"], costs))
+        assert point == offer | {"model": ("even", "odd")[i % 2], "average_macs": macs}
+    assert run(*command, "--max-macs", found[25]["average_macs"] + 1) == [found[25]]
+
+
+def test_pareto_prints_a_row_per_setting_and_few_unless_all_are_asked_for(run, offered):
+    few, everything = run("pareto", "digits"), run("pareto", "digits", "--all")
+    assert "16 of 40 settings (standard MACs)" in few
+    assert few.count(" M ") == 16
+    assert "40 of 40 settings" in everything
+    points = run("pareto", "digits", "--json")
+    lines = [line for line in everything.splitlines() if " M " in line]
+    for point, row, line in zip(
+        points, cards.frontier_rows(points), lines, strict=True
+    ):
+        assert line.split()[0] == point["model"]
+        assert all(cell in line for cell in row)
+    for i in (0, -1):
+        assert lines[i] in few
+    (macs, *_), *_ = cards.frontier_rows(points[5:])
+    best = run("pareto", "digits", "--max-macs", points[5]["average_macs"] + 1)
+    assert "1 of 40 settings" in best
+    assert best.count(" M ") == best.count(macs) == 1
 
 
 # evaluate
@@ -342,6 +401,8 @@ def test_benchmark_prints_a_row_per_batch_size(run):
     "arguments, message",
     [
         (["show", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
+        (["pareto", "digit"], "No pretrained model belongs to 'digit'; there are some"),
+        (["pareto", "digits", "--max-macs", "1000"], "1,000 average MACs cannot be"),
         (["evaluate", "resnet"], "no pretrained model 'resnet'"),
         (["predict", "resnet", "a.png"], "no pretrained model 'resnet'"),
         (["evaluate", MODEL, "--data", "digit"], "Did you mean 'digits'"),

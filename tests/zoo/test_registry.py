@@ -233,6 +233,193 @@ def test_a_model_with_new_classifiers_shares_no_weights_with_the_old(saved):
     assert not mine & {id(weight) for weight in new.weights}
 
 
+# Budgets
+
+TWO_EXITS = zoo.Architecture(
+    32,
+    (zoo.Stage.uniform(2, 5, 4),) * 5,
+    (BRANCH, None, BRANCH, None),
+    (0.5, 1, 0.5, 1),
+)
+# Settings of two models: thresholds, accuracy, shares leaving. Within `BUDGET` the best
+# of them is another in each convention.
+OFFERED = {
+    "one": [
+        ((0.2,), 0.50, (0.9, 0.1)),
+        ((0.7,), 0.62, (0.5, 0.5)),
+        ((1.0,), 0.70, (0.0, 1.0)),
+    ],
+    "two": [
+        ((0.1, 0.3), 0.45, (0.9, 0.1, 0.0)),
+        ((0.3, 0.3), 0.60, (0.3, 0.6, 0.1)),
+        ((0.4, 1.0), 0.61, (0.4, 0.0, 0.6)),
+        ((0.6, 0.7), 0.69, (0.2, 0.29, 0.51)),
+        ((1.0, 1.0), 0.80, (0.0, 0.0, 1.0)),
+    ],
+}
+BUDGET = 3.95e6
+
+
+def average_macs(record, point, convention):
+    """Of a setting of a recorded model, added up exit by exit."""
+    model = record["model"]
+    architecture = zoo.Architecture.from_dict(model["architecture"])
+    cost = zoo.macs(architecture, model["num_classes"], convention)
+    total = 0
+    for k, share in enumerate(point["utilisation"]):
+        passed = zip(cost.branches[: k + 1], point["thresholds"])
+        branches = sum(macs for macs, threshold in passed if threshold < 1)
+        total += share * (cost.backbone[k] + branches)
+    return total
+
+
+def offered(source, convention):
+    """Every setting of every model of a data set: MACs, accuracy, model, thresholds."""
+    records = [registry.config(name) for name in zoo.list_models()]
+    return [
+        (
+            *(average_macs(record, point, convention), point["accuracy"]),
+            *(record["name"], tuple(point["thresholds"])),
+        )
+        for record in records
+        if record.get("data", {}).get("name") == source
+        for point in record["frontier"]
+    ]
+
+
+def best_within(points, budget):
+    """Model and thresholds of the most accurate one."""
+    return max((p for p in points if p[0] <= budget), key=lambda p: p[1])[2:]
+
+
+def assert_front(found, source, convention):
+    everything = offered(source, convention)
+    expected = sorted(
+        one
+        for one in everything
+        if not any(
+            other[0] <= one[0] and other[1] >= one[1] and other[:2] != one[:2]
+            for other in everything
+        )
+    )
+    assert [(p.accuracy, p.model, p.thresholds) for p in found] == [
+        point[1:] for point in expected
+    ]
+    assert [p.average_macs for p in found] == pytest.approx([p[0] for p in expected])
+
+
+@pytest.fixture(scope="module")
+def offers(saved, tmp_path_factory):
+    """A folder of two models, and of two unbeatable records of no or other data."""
+    root = tmp_path_factory.mktemp("offers")
+    shutil.copytree(saved.folder, root / "one")
+    zoo.save(zoo.EarlyExitClassifier(TWO_EXITS, 10), root / "two")
+
+    def write(name, record, settings, **changes):
+        keys = ("thresholds", "accuracy", "utilisation")
+        points = [dict(zip(keys, setting)) for setting in settings]
+        for point in points:
+            point["average_macs"] = average_macs(record, point, "standard")
+        record = record | {"name": name, "frontier": points} | changes
+        record["model"] = record["model"] | {"name": name}
+        (root / name).mkdir(exist_ok=True)
+        text = json.dumps({k: v for k, v in record.items() if v is not None})
+        (root / name / "config.json").write_text(text, encoding="utf-8")
+
+    for name, settings in OFFERED.items():
+        write(name, registry.config(root / name), settings, data=saved.record["data"])
+    unbeatable = [((0.0,), 1.0, (1.0, 0.0))]
+    write("unmeasured", saved.record, unbeatable, data=None)
+    write("elsewhere", saved.record, unbeatable, data={"name": "svhn"})
+    return root
+
+
+@pytest.fixture
+def offering(offers, monkeypatch):
+    monkeypatch.setattr(registry, "PRETRAINED", offers)
+
+
+def test_a_model_loads_at_its_most_accurate_setting_within_a_budget(offering):
+    chosen = []
+    for convention, options in {
+        "standard": {},
+        "aebnas": {"convention": "aebnas"},
+    }.items():
+        own = [p for p in offered("digits", convention) if p[2] == "one"]
+        model = zoo.load("one", max_macs=BUDGET, **options)
+        assert (model.name, model.thresholds) == best_within(own, BUDGET)
+        chosen.append(model.thresholds)
+    assert chosen[0] != chosen[1]
+
+
+@pytest.mark.parametrize("options", [{"num_classes": 10}, {"weights": False}], ids=str)
+def test_a_budget_goes_with_the_models_own_weights_only(saved, options):
+    with pytest.raises(ValueError, match="leave out num_classes and weights=False"):
+        zoo.load(saved.folder, max_macs=1e9, **options)
+
+
+def test_a_model_without_a_frontier_loads_at_no_budget(saved, copy):
+    text = json.dumps(saved.record | {"frontier": []})
+    (copy / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="no measured frontier"):
+        zoo.load(copy, max_macs=1e9)
+
+
+@pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
+def test_a_front_holds_what_no_setting_of_any_model_dominates(offering, convention):
+    front = zoo.pareto("digits", convention)
+    assert_front(front, "digits", convention)
+    assert {point.model for point in front} == {"one", "two"}
+    assert len(front) < len(offered("digits", convention))
+    shares = {(n, p[0]): p[2] for n, points in OFFERED.items() for p in points}
+    for point in front:
+        assert point.utilisation == shares[point.model, point.thresholds]
+
+
+def test_the_best_of_a_front_is_the_model_that_has_it_at_that_setting(offering):
+    chosen = []
+    for convention in zoo.cost.CONVENTIONS:
+        model = zoo.pareto("digits", convention).best(max_macs=BUDGET)
+        expected = best_within(offered("digits", convention), BUDGET)
+        assert (model.name, model.thresholds) == expected
+        chosen.append(model.name)
+    assert sorted(chosen) == ["one", "two"]
+
+
+@pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
+def test_a_budget_out_of_reach_says_what_can_be_had(offering, convention):
+    points = offered("digits", convention)
+    for call, having in (
+        (lambda: zoo.pareto("digits", convention).best(1000), points),
+        (
+            lambda: zoo.load("one", max_macs=1000, convention=convention),
+            [point for point in points if point[2] == "one"],
+        ),
+    ):
+        macs, accuracy, *_ = min(having)
+        message = (
+            f"^1,000 average MACs cannot be reached: .* needs {macs:,.0f} "
+            rf"\(accuracy {100 * accuracy:.2f} %\)"
+        )
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_an_unknown_convention_is_named(saved):
+    for call in (
+        lambda: zoo.load(saved.folder, max_macs=1e9, convention="paper"),
+        lambda: zoo.pareto("digits", "paper"),
+    ):
+        with pytest.raises(ValueError, match="'paper'; allowed are standard, aebnas"):
+            call()
+
+
+def test_data_without_a_model_are_named_with_those_that_have_one(offering):
+    message = r"belongs to 'digit'; there are some of digits, svhn\.$"
+    with pytest.raises(ValueError, match=message):
+        zoo.pareto("digit")
+
+
 # Saving over a model
 
 
@@ -382,6 +569,12 @@ def test_a_pretrained_model_loads_and_is_documented(name):
         assert np.dot(result["utilisation"], result["macs"]["standard"]) == (
             pytest.approx(result["average_macs"]["standard"])
         )
+
+
+@pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
+def test_the_pretrained_models_of_a_data_set_make_a_front(convention):
+    for source in {registry.config(name)["data"]["name"] for name in zoo.list_models()}:
+        assert_front(zoo.pareto(source, convention), source, convention)
 
 
 # Of each shipped model: least test accuracy and, in the aebnas convention, most MACs.
