@@ -22,6 +22,7 @@ from zoo.architecture import (
     StageKind,
     make_divisible,
 )
+from zoo.cpu import BatchNormalization, DepthwiseConv2D
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, in 0..1
 STD = (0.2470, 0.2435, 0.2616)
@@ -181,7 +182,7 @@ def _convolution(
 
 def _normalised(x: Any, name: str, activation: str | None = None) -> Any:
     """Batch normalisation (epsilon 1e-5, momentum 0.9) and activation."""
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.Activation(activation, name=f"{name}_act")(x) if activation else x
 
 
@@ -219,7 +220,7 @@ def stem(x: Any) -> Any:
 
 
 def _depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
-    return layers.DepthwiseConv2D(
+    return DepthwiseConv2D(
         kernel,
         stride,
         padding="same",
