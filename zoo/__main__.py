@@ -209,6 +209,13 @@ def _parser() -> argparse.ArgumentParser:
         ("distillation", float),
     ):
         sub.add_argument(f"--{name}", type=kind, help="(default: the recipe's)")
+    sub.add_argument(
+        "--exit-weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="weight of each exit's loss, the final one last (default: all 1)",
+    )
     sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
     sub.add_argument("--teacher", metavar="MODEL", help="model to distil from")
     thresholds(sub)
@@ -396,9 +403,14 @@ def _train(options: argparse.Namespace) -> None:
     keras.utils.set_random_seed(options.seed)
     if options.start:
         model = registry.load(options.start, num_classes=dataset.num_classes)
+        if options.exit_weights:
+            model.exit_weights = options.exit_weights
     else:
         model = EarlyExitClassifier(
-            _architecture(options.architecture), dataset.num_classes, crop=recipe.crop
+            _architecture(options.architecture),
+            dataset.num_classes,
+            exit_weights=options.exit_weights,
+            crop=recipe.crop,
         )
     outcome = training.train(
         model,

@@ -157,6 +157,10 @@ def _command(record: dict[str, Any]) -> str:
         "--learning-rate": recipe.get("learning_rate"),
         "--weight-decay": recipe.get("weight_decay"),
         "--distillation": recipe.get("distillation"),
+        "--exit-weights": " ".join(
+            f"{weight:g}" for weight in record["model"]["exit_weights"] or ()
+        )
+        or None,
         "--seed": facts.get("seed"),
         "--out": "DIR",
     }

@@ -96,9 +96,6 @@ class EarlyExitClassifier(keras.Model):
         self.architecture = architecture
         self.num_classes = num_classes
         self._exit_rule = exit_rule
-        self.exit_weights = (
-            None if exit_weights is None else tuple(map(float, exit_weights))
-        )
         self.crop = crop
         self.macs: Cost = cost
         self.frontier: tuple[exits.OperatingPoint, ...] = ()
@@ -109,11 +106,7 @@ class EarlyExitClassifier(keras.Model):
         # belong to the weights.
         self._untracked = _Untracked(len(logits))
         exits.check_rule(exit_rule)
-        if exit_weights is not None and len(exit_weights) != len(logits):
-            raise ValueError(
-                f"exit_weights has {len(exit_weights)} entries; expected are "
-                f"{len(logits)}, the final classifier's last."
-            )
+        self.exit_weights = exit_weights
         self.thresholds = (
             architecture.exit_thresholds if thresholds is None else thresholds
         )
@@ -129,6 +122,21 @@ class EarlyExitClassifier(keras.Model):
         return self._exit_rule
 
     @property
+    def exit_weights(self) -> tuple[float, ...] | None:
+        """Weight of each exit's loss, the final one last; None: all 1. May be set."""
+        return self._exit_weights
+
+    @exit_weights.setter
+    def exit_weights(self, values: Sequence[float] | None) -> None:
+        if values is not None and len(values) != self.num_exits:
+            raise ValueError(
+                f"exit_weights has {len(values)} entries; expected are "
+                f"{self.num_exits}, the final classifier's last."
+            )
+        self._exit_weights = None if values is None else tuple(map(float, values))
+        self._forget_compiled_steps()
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         """One per exit but the last; may be set. 1 switches an exit off."""
         return self._thresholds
@@ -136,7 +144,10 @@ class EarlyExitClassifier(keras.Model):
     @thresholds.setter
     def thresholds(self, values: Sequence[float]) -> None:
         self._thresholds = check_thresholds(values, count=self.num_exits - 1)
-        # Compiled steps hold the old values.
+        self._forget_compiled_steps()
+
+    def _forget_compiled_steps(self) -> None:
+        """Compile anew what holds old values of thresholds or exit weights."""
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:

@@ -179,6 +179,20 @@ def test_the_loss_is_the_weighted_sum_of_the_cross_entropies(
     assert found == pytest.approx(np.dot(weights or (1, 1, 1), each), rel=1e-5)
 
 
+def test_exit_weights_may_be_set_on_a_compiled_model(
+    copy_of, model, images, logits, labels
+):
+    weighted = copy_of(model)
+    weighted.compile("sgd")
+    each = cross_entropy(logits, labels).mean(0)
+    for weights in ((1, 1, 1), (1, 0, 0), None):
+        weighted.exit_weights = weights
+        found = evaluated(weighted, images, labels)["loss"]
+        assert found == pytest.approx(np.dot(weights or (1, 1, 1), each), rel=1e-5)
+    with pytest.raises(ValueError, match="has 2 entries; expected are 3"):
+        weighted.exit_weights = (1, 0)
+
+
 def test_sample_weights_weigh_loss_and_metrics(twin, images, logits, labels):
     weights = np.linspace(0, 2, 64, dtype="float32")
     found = evaluated(twin, images, labels, sample_weight=weights)
