@@ -276,7 +276,8 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
     """
     if not points:
         raise ValueError("There is no operating point to choose from.")
-    affordable = [point for point in points if point.average_macs <= max_macs]
+    limit = max_macs * (1 + 1e-9)  # an average may be rounded
+    affordable = [point for point in points if point.average_macs <= limit]
     if not affordable:
         cheapest = min(points, key=lambda point: point.average_macs)
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What an early-exit network is built of: two Keras layers and functions on tensors.
+"""What an early-exit network is built of: Keras layers and functions on tensors.
 
 The functions apply Keras layers to a symbolic tensor and return the result, so that a
 model's `summary()` shows every convolution by its name.
@@ -22,7 +22,6 @@ from zoo.architecture import (
     StageKind,
     make_divisible,
 )
-from zoo.cpu import BatchNormalization, DepthwiseConv2D
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, in 0..1
 STD = (0.2470, 0.2435, 0.2616)
@@ -153,6 +152,54 @@ class FitResolution(layers.Layer):
         }
 
 
+@keras.saving.register_keras_serializable(package="aebnas")
+class BatchNormalization(layers.BatchNormalization):
+    """Keras's layer of that name, over the last axis, that trains faster on a CPU.
+
+    In a training step of TensorFlow on a CPU it normalises in one operation instead of
+    Keras's dozen element-wise ones; weights and mathematics are the same. Elsewhere it
+    is Keras's own.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise; in training also update the moving averages."""
+        if not (
+            training
+            and self.trainable
+            and mask is None
+            and self.compute_dtype == "float32"
+            and _on_cpu_with_tensorflow()
+        ):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=(),
+            variance=(),
+            epsilon=self.epsilon,
+        )
+        # TensorFlow's variance is the sample's; Keras keeps that of the batch.
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], "float32")
+        variance *= (count - 1) / count
+        for moving, batch in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        return outputs
+
+
+def _on_cpu_with_tensorflow() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
 def _initializer() -> keras.initializers.Initializer:
     """Normal of variance 2 / fan-out (He et al., ICCV 2015); fits depthwise kernels."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
@@ -220,7 +267,7 @@ def stem(x: Any) -> Any:
 
 
 def _depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
-    return DepthwiseConv2D(
+    return layers.DepthwiseConv2D(
         kernel,
         stride,
         padding="same",

@@ -110,6 +110,11 @@ def load(
     model.frontier = tuple(map(_point, record.get("frontier", ())))
     model.class_names = tuple(record["class_names"]) if record["class_names"] else None
     if max_macs is not None:
+        if not model.frontier:
+            raise ValueError(
+                f"{name} has no stored frontier to choose from; load it without "
+                "max_macs, and call set_budget with images."
+            )
         model.set_budget(max_macs, convention=convention)
     return model
 
@@ -164,7 +169,7 @@ def pareto(data: str, convention: str = "standard") -> Front:
         known = sorted({owner for owner in offered.values() if owner})
         raise ValueError(
             f"No pretrained model belongs to {data!r}; there are some of "
-            f"{', '.join(known)}."
+            f"{', '.join(known) or 'no data set'}."
         )
     points = [point for name in names for point in operating_points(name, convention)]
     return Front(exits.pareto_optimal(points))
@@ -181,7 +186,7 @@ def operating_points(
     architecture = Architecture.from_dict(record["model"]["architecture"])
     cost = macs(architecture, record["model"]["num_classes"], convention)
     return [
-        ModelPoint(**vars(exits.recount(_point(point), cost)), model=record["name"])
+        ModelPoint(**vars(exits.recount(_point(point), cost)), model=str(name))
         for point in record["frontier"]
     ]
 
