@@ -341,7 +341,10 @@ def record(directory: str | os.PathLike) -> dict[str, Any]:
 def _read_record(path: pathlib.Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        found["settings"], found["candidates"], found["fine_front"]
+        for key in ("settings", "front", "fine_front", "hypervolume"):
+            found[key]
+        for candidate in found["candidates"]:
+            candidate["trial"], candidate["evaluation"], candidate["architecture"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no record of a search: {error!r}.") from error
     return found

@@ -191,7 +191,8 @@ def test_the_architecture_of_a_member_is_written_from_the_record_alone(
     assert run.err == f"Wrote {out}.\n"
     found = zoo.Architecture.from_json(out)
     assert found.exit_thresholds == tuple(point["thresholds"])
-    trained = load_candidate(finished.folder / f"trial_{trial}").architecture
+    oracle = finished.oracle
+    trained = oracle.space.decode(oracle.genes(oracle.trials[trial]))
     assert found.stages == trained.stages
     assert found.branches == trained.branches
 
