@@ -24,6 +24,7 @@ BESIDE = {
     "aebnas_cifar10_large": "EDANAS 1",
     "aebnas_cifar100_large": "AEBNAS",
 }
+BASELINES = experiments.RESULTS.parent / "baselines"  # records of models not shipped
 TUNED = ("cifar10_aebnas", "cifar10_threshold_01", "cifar10_threshold_02")
 CLAIM = ("AEBNAS", "NACHOS", "EDANAS")  # the paper's order at about 2.44 M
 
@@ -134,14 +135,17 @@ def selected_score(record: Mapping[str, Any]) -> float:
 
 
 def pretrained(data: str, known: Mapping[str, float | None]) -> list[Row]:
-    """A row per pretrained model of a data set, as shipped."""
+    """A row per pretrained model of a data set, as shipped, and per baseline."""
+    records = [registry.config(name) for name in registry.list_models()]
+    for path in sorted(BASELINES.glob("*.json")):
+        records.append(json.loads(path.read_text(encoding="utf-8")))
     rows = []
-    for name in registry.list_models():
-        record = registry.config(name)
+    for record in records:
         if record["data"]["name"] != data:
             continue
-        test = record["results"]["test"]
+        test, name = record["results"]["test"], record["name"]
         accuracy, beside = 100 * test["accuracy"], known.get(BESIDE.get(name, ""))
+        start = record["training"].get("start")
         rows.append(
             Row(
                 f"`{name}`",
@@ -150,17 +154,12 @@ def pretrained(data: str, known: Mapping[str, float | None]) -> list[Row]:
                 test["average_macs"]["aebnas"],
                 f"{record['training']['recipe']['epochs']} epochs on "
                 f"{record['data']['train']:,} images, from "
-                + (f"`{record['training']['start']}`" if _starts(record) else "random")
-                + (" weights" if not _starts(record) else ""),
+                + (f"`{start}`" if start else "random weights"),
                 seeds=1,
                 difference=None if beside is None else accuracy - beside,
             )
         )
     return sorted(rows, key=lambda row: row.average_macs)
-
-
-def _starts(record: Mapping[str, Any]) -> bool:
-    return bool(record["training"].get("start"))
 
 
 def _spread(values: Sequence[float]) -> float | None:

@@ -30,12 +30,16 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
         How many values were compared, and a line for every mismatch.
     """
     folder = pathlib.Path(folder)
-    comparisons = [*_published(), *_models()]
+    comparisons = [*_published()]
+    for name in registry.list_models():
+        comparisons += _model(name, registry.config(name))
     for path in sorted(folder.rglob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
+        where = path.relative_to(folder).as_posix()
         if "candidates" in record:
-            where = path.relative_to(folder).as_posix()
             comparisons += _search(where, record)
+        elif "weights" in record and "results" in record:
+            comparisons += _model(where, record)
         elif path.name == "surrogates_archive.json":
             comparisons += _surrogates(record)
     wrong = [
@@ -63,20 +67,18 @@ def _published() -> Iterator[Comparison]:
             yield f"published {row.system} on {row.data}", row.accuracy, value
 
 
-def _models() -> Iterator[Comparison]:
-    for name in registry.list_models():
-        record = registry.config(name)
-        model = record["model"]
-        architecture = Architecture.from_dict(model["architecture"])
-        counted = {c: macs(architecture, model["num_classes"], c) for c in CONVENTIONS}
-        parameters = counted["standard"].parameters
-        yield f"{name}: parameters", record["weights"]["parameters"], parameters
-        for part, result in record["results"].items():
-            yield from _result(f"{name}, {part}", result, counted)
-        for i, point in enumerate(record["frontier"]):
-            cost = counted["standard"]
-            where = f"{name}, frontier[{i}]: average MACs"
-            yield where, point["average_macs"], _average(point, cost)
+def _model(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    """What `zoo.save` wrote about a model."""
+    model = record["model"]
+    architecture = Architecture.from_dict(model["architecture"])
+    counted = {c: macs(architecture, model["num_classes"], c) for c in CONVENTIONS}
+    cost = counted["standard"]
+    yield f"{where}: parameters", record["weights"]["parameters"], cost.parameters
+    for part, result in record["results"].items():
+        yield from _result(f"{where}, {part}", result, counted)
+    for i, point in enumerate(record["frontier"]):
+        average = _average(point, cost)
+        yield f"{where}, frontier[{i}]: average MACs", point["average_macs"], average
 
 
 def _result(where: str, result: Mapping[str, Any], counted: Mapping) -> Iterator:
