@@ -171,8 +171,21 @@ def _command(record: dict[str, Any]) -> str:
 def _facts(facts: dict[str, Any]) -> str:
     lines = []
     for key, value in facts.items():
+        if key == "recipe":
+            value = _used(value)
         if isinstance(value, dict):
             value = ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
         if value is not None:
             lines.append(f"- {key.replace('_', ' ')}: {value}")
     return "\n".join(lines)
+
+
+SOFT_EXITS = ("phases", "macs_limit", "convention", "cost_weight", "peak_weight")
+
+
+def _used(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the fields of soft exits, if it trains without."""
+    if recipe.get("soft_exits"):
+        return recipe
+    unused = ("soft_exits", *SOFT_EXITS)
+    return {key: value for key, value in recipe.items() if key not in unused}
