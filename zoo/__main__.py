@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -190,8 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--architecture",
         metavar="A.json",
-        help="file that zoo.Architecture.to_json wrote, or a model to take it from; "
-        "weights start at random",
+        help="file that zoo.Architecture.to_json wrote, or a model or its record to "
+        "take it from; weights start at random",
     )
     network.add_argument(
         "--start",
@@ -446,10 +447,18 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _architecture(source: str) -> Architecture:
-    """The architecture in a JSON file, or that of a model."""
-    if pathlib.Path(source).is_file():
-        return Architecture.from_json(pathlib.Path(source))
-    return Architecture.from_dict(registry.config(source)["model"]["architecture"])
+    """The architecture in a JSON file or in a model's record, or that of a model."""
+    path = pathlib.Path(source)
+    if path.is_file():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or "model" not in record:
+            return Architecture.from_json(path)
+    else:
+        record = registry.config(source)
+    return Architecture.from_dict(record["model"]["architecture"])
 
 
 def _benchmark(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import __main__ as commands
 from zoo import cards, data, exits, registry
 from zoo.__main__ import main
 
@@ -475,3 +476,17 @@ def test_train_names_what_is_wrong_and_writes_nothing(
     (tmp_path / "wrong.json").write_text("{}", encoding="utf-8")
     assert message in fail("train", *options, "--out", "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["name", "folder", "record", "architecture"])
+def test_train_takes_an_architecture_from_wherever_it_is(record, tmp_path, source):
+    folder = registry.PRETRAINED / MODEL
+    expected = zoo.Architecture.from_dict(record["model"]["architecture"])
+    expected.to_json(tmp_path / "a.json")
+    sources = {
+        "name": MODEL,
+        "folder": folder,
+        "record": folder / "config.json",
+        "architecture": tmp_path / "a.json",
+    }
+    assert commands._architecture(str(sources[source])) == expected
