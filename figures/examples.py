@@ -30,7 +30,10 @@ def examples(
         ValueError: There is no such model.
         FileNotFoundError: The data set is nowhere.
     """
-    record, model = registry.config(name), registry.load(name)
+    record = registry.config(name)
+    if "data" not in record:
+        raise ValueError(f"{name} records no data set.")
+    model = registry.load(name)
     dataset = data.load(record["data"]["name"], data_dir)
     images, labels = dataset.test.take(2000)
     answers = model.predict_early(images)

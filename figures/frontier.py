@@ -24,7 +24,7 @@ def frontier(name: str, out: str | os.PathLike) -> None:
         ValueError: There is no such model, or it has no recorded frontier.
     """
     record = registry.config(name)
-    if not record.get("frontier"):
+    if not record.get("frontier") or "results" not in record:
         raise ValueError(f"{name} has no recorded frontier.")
     points, test = record["frontier"], record["results"]["test"]
     with figure(out) as axes:

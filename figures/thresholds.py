@@ -35,6 +35,8 @@ def thresholds(
         FileNotFoundError: The data set is nowhere.
     """
     record = registry.config(name)
+    if "data" not in record:
+        raise ValueError(f"{name} records no data set.")
     model = registry.load(name)
     names = exit_names(record["model"])[:-1]
     if len(set(exits)) != 2 or not all(1 <= k <= len(names) for k in exits):

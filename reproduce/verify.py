@@ -34,7 +34,10 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
     for name in registry.list_models():
         comparisons += _model(name, registry.config(name))
     for path in sorted(folder.rglob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}.") from error
         where = path.relative_to(folder).as_posix()
         if "candidates" in record:
             comparisons += _search(where, record)

@@ -14,6 +14,7 @@ from zoo import (
     Stage,
     data,
     exits,
+    training,
 )
 
 
@@ -104,3 +105,16 @@ def first_digits():
         return dataclasses.replace(digits, **taken)
 
     return first
+
+
+@pytest.fixture(scope="session")
+def skip_training():
+    """In place of `zoo.training.train`: does nothing, and says that it took a while."""
+    told = {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
+    return lambda *_, **__: dict(told)
+
+
+@pytest.fixture
+def untrained(monkeypatch, skip_training):
+    """Networks are built and measured, but keep their initial weights."""
+    monkeypatch.setattr(training, "train", skip_training)

@@ -14,7 +14,6 @@ import pytest
 
 import zoo
 from search import Settings, settings
-from zoo import training
 
 # Of the images, this share leaves at an exit after each stage, where there is one.
 LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
@@ -119,16 +118,6 @@ def fake(monkeypatch):
     """No candidate is built or trained; see `fake_train`."""
     monkeypatch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
     monkeypatch.setattr("search.tuner.EarlyExitTuner.train", fake_train)
-
-
-def skip_training(*arguments, **options):
-    return {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Networks are built and measured, but keep their initial weights."""
-    monkeypatch.setattr(training, "train", skip_training)
 
 
 Finished = collections.namedtuple("Finished", "folder, settings, oracle")

@@ -1,0 +1,49 @@
+"""Drawing by the command line, and a look at what was drawn."""
+
+import functools
+
+import pytest
+
+from figures import style
+from figures.__main__ import main
+from zoo import registry
+
+
+@pytest.fixture
+def fail(tmp_path, capsys):
+    """A function: draw a figure that cannot be drawn; returns the message."""
+
+    def fail(*arguments, out="figure.png"):
+        path = tmp_path / out
+        assert main([str(a) for a in (*arguments, "--out", path)]) == 1
+        assert not path.exists()
+        message = capsys.readouterr().err
+        assert message.startswith(f"figures {arguments[0]}: ")
+        return message
+
+    return fail
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """A function: draw a figure; returns its axes, colour bars left out."""
+    canvases = []
+    close = style.pyplot.close
+    monkeypatch.setattr(style.pyplot, "close", canvases.append)
+
+    def draw(*arguments):
+        out = tmp_path / "figure.png"
+        assert main([str(a) for a in (*arguments, "--out", out)]) == 0
+        return [axes for axes in canvases[-1].axes if axes.get_label() != "<colorbar>"]
+
+    yield draw
+    for canvas in canvases:
+        close(canvas)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def loaded_once():
+    """A model is built once for all figures, and keeps what was compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load", functools.cache(registry.load))
+        yield

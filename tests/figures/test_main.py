@@ -1,0 +1,127 @@
+import json
+import sys
+
+import pytest
+
+import zoo
+from figures.__main__ import FIGURES, main
+from reproduce.experiments import RESULTS
+from zoo import registry
+
+(SEARCH, *_) = sorted((RESULTS.parent / "searches").glob("*.json"))
+COMMANDS = {
+    "frontier": ["aebnas_digits"],
+    "models": ["cifar10"],
+    "exits": ["aebnas_digits"],
+    "thresholds": ["aebnas_digits"],
+    "examples": ["aebnas_digits"],
+    "search": [str(SEARCH)],
+    "surrogates": [],
+}
+LABELS = {
+    "frontier": ["aebnas_digits", "after stage 1", "as shipped (test split)"],
+    "models": ["Models of cifar10, and published networks", "AEBNAS (published)"],
+    "exits": [
+        *("images that leave here", "accuracy of those", "accuracy on all images"),
+        *("aebnas_digits on the test split of digits", "final", "%"),
+    ],
+    "thresholds": [
+        *("accuracy (%)", "average MACs (millions)", "off"),
+        "threshold after stage 1",
+    ],
+    "examples": ["after stage 1", "final"],
+    "search": [
+        *("random candidates", "proposed candidates", "front of candidates"),
+        *("front of all thresholds", "target", "hypervolume (share of the box)"),
+        *("aebnas on cifar10", "validation error (%)", "from here proposed"),
+    ],
+    "surrogates": ["true error (%)", "predicted average MACs (millions)"],
+}
+BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.mark.parametrize("suffix", BEGINS)
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_drawn_in_the_format_of_the_suffix(figure, suffix, tmp_path):
+    out = tmp_path / f"{figure}.{suffix}"
+    assert main([figure, *COMMANDS[figure], "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(BEGINS[suffix])
+    if suffix == "svg":
+        text = out.read_text(encoding="utf-8")  # glyphs are paths, text in comments
+        for label in LABELS[figure]:
+            assert f"<!-- {label} -->" in text
+
+
+@pytest.mark.parametrize("figure", ["frontier", "exits", "thresholds", "examples"])
+def test_an_unknown_model_is_an_error_that_names_near_ones(figure, fail):
+    assert "'aebnas_digits'" in fail(figure, "aebnas_digit")
+
+
+def test_data_without_a_pretrained_model_are_an_error(fail):
+    message = fail("models", "cifar11")
+    assert "'cifar11'" in message and "digits" in message
+
+
+def test_a_model_without_results_has_no_figure_of_its_exits(tmp_path, fail):
+    record = registry.config("aebnas_digits")
+    del record["results"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    assert "no recorded results" in fail("exits", tmp_path)
+
+
+@pytest.mark.parametrize("exits", [(0, 1), (1, 1), (1, 9), (-1, 1)])
+def test_exits_that_a_model_lacks_are_an_error(exits, fail):
+    message = fail("thresholds", "aebnas_digits", "--exits", *exits)
+    last = len(registry.config("aebnas_digits")["model"]["thresholds"])
+    assert f"exits is {exits}" in message and f"1 to {last}," in message
+
+
+@pytest.mark.parametrize("figure", ["thresholds", "examples"])
+def test_missing_data_are_an_error(figure, fail, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    message = fail(figure, "aebnas_cifar10_small", "--data-dir", tmp_path)
+    assert f"No cifar10.npz in {tmp_path}" in message
+
+
+def test_a_folder_without_a_search_is_an_error(fail, tmp_path):
+    assert "holds no search" in fail("search", tmp_path)
+
+
+def test_a_file_that_is_no_record_is_an_error(fail, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text('{"settings": {}}')
+    assert "holds no record of a search" in fail("search", path)
+
+
+def test_a_search_without_candidates_is_an_error(fail, tmp_path):
+    path = tmp_path / "record.json"
+    empty = {"candidates": [], "front": [], "fine_front": [], "hypervolume": []}
+    path.write_text(json.dumps(json.loads(SEARCH.read_text("utf-8")) | empty))
+    assert "no trained candidates yet" in fail("search", path)
+
+
+def test_an_unknown_format_and_a_missing_folder_are_errors(fail):
+    assert "xyz" in fail("exits", "aebnas_digits", out="figure.xyz")
+    assert "missing" in fail("exits", "aebnas_digits", out="missing/figure.png")
+
+
+def test_without_matplotlib_the_error_says_what_to_install(
+    monkeypatch, tmp_path, capsys
+):
+    for name in ("figures.exits", "figures.style"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as stopped:
+        main(["exits", "aebnas_digits", "--out", str(tmp_path / "figure.png")])
+    assert stopped.value.code == 1
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("figure", ["frontier", "thresholds", "examples"])
+def test_a_model_that_was_saved_without_data_is_an_error(
+    figure, adjustable, fail, tmp_path
+):
+    point = zoo.exits.OperatingPoint((0.5, 0.5), 0.5, 1e6, (0.4, 0.4, 0.2))
+    adjustable.frontier = (point,)
+    zoo.save(adjustable, tmp_path / "saved")
+    assert "saved" in fail(figure, tmp_path / "saved")
