@@ -46,7 +46,7 @@ setup(
         "tensorboard": ["tensorboard"],
         "test": [
             *SEARCH,
-            *("jax", "matplotlib"),
+            *("jax", "matplotlib", "tensorflow-datasets"),
             *("hypothesis", "pytest", "ruff>=0.17,<0.18"),
         ],
     },
