@@ -24,10 +24,12 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         raise ValueError(f"{source} has no trained candidates yet.")
     metrics = {candidate["trial"]: candidate["metrics"] for candidate in candidates}
     initial, settings = record["settings"]["initial_trials"], record["settings"]
+    random = [c for c in candidates if int(c["trial"]) < initial]
+    proposed = [c for c in candidates if int(c["trial"]) >= initial]
     with figure(out, 8.4, 3.6, columns=2) as (left, right):
         for part, marker, colour, label in (
-            (candidates[:initial], "o", COLOURS[5], "random candidates"),
-            (candidates[initial:], "s", COLOURS[0], "proposed candidates"),
+            (random, "o", COLOURS[5], "random candidates"),
+            (proposed, "s", COLOURS[0], "proposed candidates"),
         ):
             left.plot(
                 [c["metrics"]["average_macs"] / 1e6 for c in part],

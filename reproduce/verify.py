@@ -57,6 +57,10 @@ Comparison = tuple[str, Any, Any]
 
 
 def _same(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, float) or isinstance(other, float):
@@ -118,7 +122,8 @@ def _surrogates(record: Mapping[str, Any]) -> Iterator[Comparison]:
 def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     settings, candidates = record["settings"], record["candidates"]
     names = settings["objectives"]
-    points = np.array([[c["metrics"][name] for name in names] for c in candidates])
+    rows = [[c["metrics"][name] for name in names] for c in candidates]
+    points = np.array(rows, float)
     for candidate in candidates:
         trial = f"{where}, trial {candidate['trial']}"
         architecture = Architecture.from_dict(candidate["architecture"])
@@ -134,7 +139,15 @@ def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
             metrics["average_macs"],
             _average(measured, cost),
         )
+        yield (
+            f"{trial}: measured average MACs",
+            measured["average_macs"],
+            _average(measured, cost),
+        )
+        yield f"{trial}: accuracy", measured["accuracy"], _accuracy(measured)
         yield f"{trial}: error", metrics["error"], 1 - _accuracy(measured)
+        final_error = 1 - measured["exit_accuracy"][-1]
+        yield f"{trial}: final error", metrics["final_error"], final_error
         yield f"{trial}: parameters", metrics["parameters"], float(cost.parameters)
         for i, point in enumerate(candidate.get("frontier", ())):
             yield (
@@ -142,25 +155,26 @@ def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
                 point["average_macs"],
                 _average(point, cost),
             )
-    if not settings["constraints"]:
-        yield (
-            f"{where}: front",
-            sorted(record["front"]),
-            sorted(_front(candidates, names)),
-        )
-        fine = [[p["average_macs"], p["error"]] for p in record["fine_front"]]
-        yield f"{where}: fine front", fine, _fine_front(candidates)
-    reference = record["reference"]
-    if reference is not None and "hypervolume" in record:
-        known = {c["trial"]: i for i, c in enumerate(candidates)}
+    seconds = round(sum(c["metrics"]["seconds"] for c in candidates), 1)
+    yield f"{where}: seconds", record["seconds"], seconds
+    if not np.isfinite(points).all():
+        return  # said above, and nothing follows from it
+    constraints = settings["constraints"]
+    feasible = [c for c in candidates if _is_feasible(c["metrics"], constraints)]
+    front = sorted(_front(feasible, names))
+    yield f"{where}: front", sorted(record["front"]), front
+    fine = sorted(record["fine_front"], key=_place)
+    yield f"{where}: fine front", fine, _fine_front(candidates, constraints)
+    if record["reference"] is not None:
+        shown = {c["trial"]: [c["metrics"][name] for name in names] for c in feasible}
         ended = [trial for trial, _ in record["hypervolume"]]
         for k, (trial, volume) in enumerate(record["hypervolume"]):
-            seen = points[[known[each] for each in ended[: k + 1]]]
-            yield (
-                f"{where}: hypervolume after trial {trial}",
-                volume,
-                pareto.hypervolume(seen, reference, np.zeros(len(names))),
+            seen = [shown[each] for each in ended[: k + 1] if each in shown]
+            ideal = np.zeros(len(names))
+            found = pareto.hypervolume(
+                np.reshape(seen, (-1, len(names))), record["reference"], ideal
             )
+            yield f"{where}: hypervolume after trial {trial}", volume, found
     if "selected" in record:
         yield from _selected(where, record)
 
@@ -182,18 +196,41 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other)) and one != other
 
 
-def _fine_front(candidates: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """Average MACs and error of the settings that no other one dominates."""
-    points = sorted(
-        (point["average_macs"], 1 - point["accuracy"])
+def _is_feasible(metrics: Mapping[str, float], constraints: Mapping) -> bool:
+    return all(
+        (low is None or metrics[name] >= low)
+        and (high is None or metrics[name] <= high)
+        for name, (low, high) in constraints.items()
+    )
+
+
+def _place(point: Mapping[str, Any]) -> tuple:
+    return point["average_macs"], point["error"], point["trial"], point["thresholds"]
+
+
+def _fine_front(
+    candidates: Sequence[Mapping[str, Any]], constraints: Mapping
+) -> list[dict[str, Any]]:
+    """The threshold settings of all candidates that no other one dominates."""
+    points = [
+        {"trial": candidate["trial"], "error": 1 - point["accuracy"], **point}
         for candidate in candidates
         for point in candidate.get("frontier", ())
-    )
-    kept: list[list[float]] = []
-    for spent, error in points:
-        if not kept or error < kept[-1][1]:
-            kept.append([spent, error])
+        if _is_feasible(
+            candidate["metrics"]
+            | {"error": 1 - point["accuracy"], "average_macs": point["average_macs"]},
+            constraints,
+        )
+    ]
+    kept: list[dict[str, Any]] = []
+    for point in sorted(points, key=_place):
+        if not kept or point["error"] < kept[-1]["error"] or _equal(point, kept[-1]):
+            kept.append(point)
     return kept
+
+
+def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _place(one)[:2] == _place(other)[:2]
 
 
 def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
@@ -202,7 +239,10 @@ def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     expected = wanted.settings(record["scale"], settings["seed"]).to_dict()
     yield f"{where}: settings", settings, json.loads(json.dumps(expected))
     yield f"{where}: selected trial", selected["trial"], experiments.choose(record)
-    (candidate,) = [c for c in record["candidates"] if c["trial"] == selected["trial"]]
+    trials = {candidate["trial"]: candidate for candidate in record["candidates"]}
+    if selected["trial"] not in trials:
+        return  # said above
+    candidate = trials[selected["trial"]]
     architecture = Architecture.from_dict(candidate["architecture"])
     counted = {c: macs(architecture, candidate["num_classes"], c) for c in CONVENTIONS}
     yield from _result(f"{where}, selected on test", selected["test"], counted)
