@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         draw = getattr(importlib.import_module(f"figures.{figure}"), figure)
     except ModuleNotFoundError as error:
-        parser.exit(1, f"figures: {error}; pip install matplotlib brings it.\n")
+        parser.exit(
+            1,
+            f'figures: {error}; pip install ".[figures,search]" brings everything.\n',
+        )
     try:
         draw(**options)
     except (ValueError, OSError) as error:

@@ -48,6 +48,7 @@ def models(data: str, out: str | os.PathLike) -> None:
         for row in published.rows(data):
             if row.accuracy is None:
                 continue
+            kind = "derived" if row.derived_from else "published"
             family = row.system.split(",")[0].rstrip(" 1234")
             new = family not in families
             families.setdefault(family, MARKERS[len(families) % len(MARKERS)])
@@ -57,7 +58,7 @@ def models(data: str, out: str | os.PathLike) -> None:
                 families[family],
                 color="0.45",
                 markersize=5,
-                label=f"{family} (published)" if new else None,
+                label=f"{family} ({kind})" if new else None,
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")

@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
             "(default: the environment variable AEBNAS_DATA_DIR)",
         )
 
-    command("list", _list, "List the experiments, and which have records.")
+    sub = command("list", _list, "List the experiments, and which have records.")
+    results(sub, experiments.RESULTS, "folder of records (default: those shipped)")
 
     sub = command(
         "run",
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 def _list(options: argparse.Namespace) -> None:
     counts = {
         scale: collections.Counter(
-            record["experiment"] for record in experiments.load(scale)
+            record["experiment"] for record in experiments.load(scale, options.results)
         )
         for scale in SCALES
     }
@@ -197,8 +198,9 @@ def _table(options: argparse.Namespace) -> None:
     if options.json:
         return print_json([dict(zip(columns, row)) for row in rows])
     print(tables.FORMATS[options.format](columns, rows))
-    if options.format == "markdown":
-        print(f"\n{remark}")
+    # Not part of a LaTeX or CSV file that standard output is sent to.
+    markdown = options.format == "markdown"
+    print(f"\n{remark}", file=sys.stdout if markdown else sys.stderr)
 
 
 def _verify(options: argparse.Namespace) -> None:

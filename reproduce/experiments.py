@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from zoo.files import write_text
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "experiments"
 CONVENTION = "aebnas"  # what published figures use
+WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Experiment:
             seed=seed,
             initial_trials=size.initial_trials,
             batch_size=size.batch_size,
+            surrogate=size.surrogate,
             space={**space, **self.space},
             recipe=size.recipe,
             recipe_changes={} if size.epochs is None else {"epochs": size.epochs},
@@ -79,6 +82,7 @@ class Scale:
         trials: Candidates to train.
         initial_trials: Random ones among them.
         batch_size: Candidates of an iteration.
+        surrogate: See `search.Settings`.
         recipe: Of a candidate's training.
         epochs: Of it; None: the recipe's.
         train_images: Of the data set; None: all.
@@ -90,6 +94,7 @@ class Scale:
     trials: int
     initial_trials: int
     batch_size: int = 8
+    surrogate: str = "adaptive"
     recipe: str = "short"
     epochs: int | None = None
     train_images: int | None = None
@@ -116,9 +121,11 @@ SCALES = {
         resolutions=(32, 36, 40, 44),
     ),
     "paper": Scale(
-        "the paper's 340 candidates of 5 epochs, but from random weights",
+        "the paper's 340 candidates of 5 epochs and its kind of surrogate, but from "
+        "random weights",
         trials=340,
         initial_trials=100,
+        surrogate="mlp",
         recipe="paper",
     ),
 }
@@ -189,7 +196,8 @@ def run(
 
     Returns:
         The record's file, `RESULTS/SCALE/NAME_seedS.json`: a search's record (see
-        `search.record`) with `experiment`, `scale` and `selected`.
+        `search.record`) with `experiment`, `scale`, `selected` and `wall_seconds` (of
+        all sittings, to the last trial that ended in each).
 
     Raises:
         ValueError: Experiment or scale are unknown, or the folder holds another search.
@@ -198,17 +206,36 @@ def run(
     settings = wanted.settings(scale, seed)
     stem = f"{name}_seed{seed}"
     folder = pathlib.Path(directory) / scale / stem
-    search.run(settings, folder, data_dir, on_trial)
+    search.run(settings, folder, data_dir, _timed(folder / WALL_SECONDS, on_trial))
     record = search.record(folder)
     record |= {
         "experiment": name,
         "scale": scale,
         "selected": _selected(record, folder, data_dir),
+        "wall_seconds": round(_seconds(folder / WALL_SECONDS), 1),
     }
     path = pathlib.Path(results) / scale / f"{stem}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(record, indent=1) + "\n")
     return path
+
+
+def _timed(
+    path: pathlib.Path, on_trial: Callable[..., None] | None
+) -> Callable[..., None]:
+    """`on_trial`, which also adds the wall time of this sitting to a file."""
+    before, began = _seconds(path), time.perf_counter()
+
+    def ended(*arguments: Any, **named: Any) -> None:
+        write_text(path, json.dumps(before + time.perf_counter() - began))
+        if on_trial:
+            on_trial(*arguments, **named)
+
+    return ended
+
+
+def _seconds(path: pathlib.Path) -> float:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else 0.0
 
 
 def score(accuracy: float, average_macs: float, target: float) -> float:
@@ -253,7 +280,32 @@ def load(
         scale: One of `SCALES`.
         results: Folder of records.
         names: Only these experiments.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: A record is damaged, or is not the one that its name says.
     """
-    paths = sorted((pathlib.Path(results) / scale).glob("*.json"))
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    results = pathlib.Path(results)
+    if not results.is_dir() and results != RESULTS:
+        raise FileNotFoundError(f"There is no folder {results} of records.")
+    records = [_read(path) for path in sorted((results / scale).glob("*.json"))]
     return [r for r in records if not names or r["experiment"] in names]
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    record = search.record(path)
+    try:
+        record["candidates"][0]["evaluation"]["average_macs"]
+        record["selected"]["trial"], record["selected"]["test"]["average_macs"]
+        scale, name = record["scale"], record["experiment"]
+        stem = f"{name}_seed{record['settings']['seed']}"
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no record of an experiment: {error!r} is missing."
+        ) from error
+    if (path.parent.name, path.stem) != (scale, stem):
+        raise ValueError(
+            f"{path} holds the record {scale}/{stem}.json; expected is that its place "
+            "and name say so."
+        )
+    return record

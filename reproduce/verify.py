@@ -23,28 +23,32 @@ TOLERANCE = 1e-6  # relative; a record holds what a computation gave
 def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
     """Recompute what can be: published derivations, search records, model records.
 
+    What a record does not hold the ingredients of is left: accuracies of exits, and how
+    well a search's surrogates predicted.
+
     Args:
         folder: Folder of records, searched through.
 
     Returns:
         How many values were compared, and a line for every mismatch.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: A file is damaged, or no record of a known kind.
     """
     folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} of records.")
     comparisons = [*_published()]
     for name in registry.list_models():
         comparisons += _model(name, registry.config(name))
     for path in sorted(folder.rglob("*.json")):
+        where = path.relative_to(folder).as_posix()
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}.") from error
-        where = path.relative_to(folder).as_posix()
-        if "candidates" in record:
-            comparisons += _search(where, record)
-        elif "weights" in record and "results" in record:
-            comparisons += _model(where, record)
-        elif path.name == "surrogates_archive.json":
-            comparisons += _surrogates(record)
+            comparisons += _record(where, record)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} cannot be verified: {error!r}.") from error
     wrong = [
         f"{where}: recorded {recorded}, computed {computed}"
         for where, recorded, computed in comparisons
@@ -54,6 +58,19 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
 
 
 Comparison = tuple[str, Any, Any]
+
+
+def _record(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    """A record of any kind that this package writes."""
+    if "candidates" in record:
+        return _search(where, record)
+    if "frontier" in record:
+        return _model(where, record)
+    kinds = {"predicted": _surrogates, "start": _finetuned, "exact": _exact}
+    for key, compare in kinds.items():
+        if key in (record.get("rows") or [{}])[0]:
+            return compare(where, record)
+    raise ValueError("it is no record of a known kind")
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -111,12 +128,27 @@ def _accuracy(result: Mapping[str, Any]) -> float:
     return sum(share * right for share, right in pairs if share)
 
 
-def _surrogates(record: Mapping[str, Any]) -> Iterator[Comparison]:
+def _surrogates(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     for row in record["rows"]:
         found = surrogate.quality(row["true"], row["predicted"])
         for key, value in found.items():
-            where = f"{row['surrogate']} on {row['inputs']}, {row['target']}: {key}"
-            yield where, row[key], value
+            each = f"{row['surrogate']} on {row['inputs']}, {row['target']}: {key}"
+            yield f"{where}, {each}", row[key], value
+
+
+def _finetuned(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    """The weights that were fine-tuned are those that are shipped."""
+    shipped = registry.config(record["model"])["weights"]["sha256"]
+    yield f"{where}: weights of {record['model']}", record["weights"], shipped
+
+
+def _exact(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    """All test images together are those of the models' own records."""
+    for row in record["rows"]:
+        shipped, each = registry.config(row["model"]), f"{where}: {row['model']}"
+        yield f"{each}, weights", row["weights"], shipped["weights"]["sha256"]
+        for key, value in row["all"].items():
+            yield f"{each}, {key}", value, shipped["results"]["test"][key]
 
 
 def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
@@ -165,16 +197,23 @@ def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     yield f"{where}: front", sorted(record["front"]), front
     fine = sorted(record["fine_front"], key=_place)
     yield f"{where}: fine front", fine, _fine_front(candidates, constraints)
-    if record["reference"] is not None:
-        shown = {c["trial"]: [c["metrics"][name] for name in names] for c in feasible}
-        ended = [trial for trial, _ in record["hypervolume"]]
-        for k, (trial, volume) in enumerate(record["hypervolume"]):
-            seen = [shown[each] for each in ended[: k + 1] if each in shown]
-            ideal = np.zeros(len(names))
-            found = pareto.hypervolume(
-                np.reshape(seen, (-1, len(names))), record["reference"], ideal
-            )
-            yield f"{where}: hypervolume after trial {trial}", volume, found
+    # Numbered as they started, which is how the oracle picks the initial ones.
+    order = np.argsort([int(candidate["trial"]) for candidate in candidates])
+    reference = settings["reference"]
+    if reference is None:
+        initial = points[order[: settings["initial_trials"]]]
+        reference = pareto.reference_point(initial).tolist()
+    yield f"{where}: reference", record["reference"], list(reference)
+    shown = {c["trial"]: [c["metrics"][name] for name in names] for c in feasible}
+    ended = [trial for trial, _ in record["hypervolume"]]
+    trials = sorted(candidate["trial"] for candidate in candidates)
+    yield f"{where}: trials with a hypervolume", sorted(ended), trials
+    for k, (trial, volume) in enumerate(record["hypervolume"]):
+        seen = [shown[each] for each in ended[: k + 1] if each in shown]
+        found = pareto.hypervolume(
+            np.reshape(seen, (-1, len(names))), reference, np.zeros(len(names))
+        )
+        yield f"{where}: hypervolume after trial {trial}", volume, found
     if "selected" in record:
         yield from _selected(where, record)
 
@@ -237,6 +276,8 @@ def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     selected, settings = record["selected"], record["settings"]
     wanted = experiments.experiment(record["experiment"])
     expected = wanted.settings(record["scale"], settings["seed"]).to_dict()
+    place = f"{record['scale']}/{record['experiment']}_seed{settings['seed']}.json"
+    yield f"{where}: place", "/".join(where.split("/")[-2:]), place
     yield f"{where}: settings", settings, json.loads(json.dumps(expected))
     yield f"{where}: selected trial", selected["trial"], experiments.choose(record)
     trials = {candidate["trial"]: candidate for candidate in record["candidates"]}

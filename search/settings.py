@@ -11,6 +11,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
 import keras
@@ -34,6 +35,7 @@ from zoo.data import Dataset
 from zoo.files import write_text
 
 SETTINGS, RECORD = "search.json", "record.json"
+LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
 
 
 @dataclass(frozen=True)
@@ -426,6 +428,7 @@ def _note_settings(
 ) -> None:
     """Write the settings, or raise if the folder's search has others."""
     provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
+    provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
     now = settings.to_dict()
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if (directory / SETTINGS).is_file():

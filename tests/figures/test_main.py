@@ -20,7 +20,7 @@ COMMANDS = {
 }
 LABELS = {
     "frontier": ["aebnas_digits", "after stage 1", "as shipped (test split)"],
-    "models": ["Models of cifar10, and published networks", "AEBNAS (published)"],
+    "models": ["Models of cifar10, and published networks", "AEBNAS (derived)"],
     "exits": [
         *("images that leave here", "accuracy of those", "accuracy on all images"),
         *("aebnas_digits on the test split of digits", "final", "%"),
@@ -114,7 +114,7 @@ def test_without_matplotlib_the_error_says_what_to_install(
     with pytest.raises(SystemExit) as stopped:
         main(["exits", "aebnas_digits", "--out", str(tmp_path / "figure.png")])
     assert stopped.value.code == 1
-    assert "pip install matplotlib" in capsys.readouterr().err
+    assert 'pip install ".[figures,search]"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("figure", ["frontier", "thresholds", "examples"])

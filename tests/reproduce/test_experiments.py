@@ -189,9 +189,12 @@ def test_candidates_are_those_of_the_method(done):
     assert recipe.macs_limit == (2.44e6 if method == "nachos" else None)
 
 
+TIMES = ("seconds", "wall_seconds")
+
+
 def without_times(value):
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k != "seconds"}
+        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 
@@ -239,16 +242,28 @@ def test_the_choice_is_among_the_front_and_weighs_accuracy_against_the_target():
 
 
 def test_records_are_read_by_scale_name_and_seed(tmp_path):
-    for scale, stem in (("reduced", "b_seed1"), ("reduced", "a_seed2"), ("paper", "a")):
-        path = tmp_path / scale / f"{stem}.json"
+    candidate = {"trial": "0", "evaluation": {"average_macs": 1}, "architecture": {}}
+    for scale, name, seed in (
+        ("reduced", "b", 1),
+        ("reduced", "a", 2),
+        ("paper", "a", 1),
+    ):
+        path = tmp_path / scale / f"{name}_seed{seed}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"experiment": stem[0], "from": stem}))
+        record = {
+            **{"experiment": name, "scale": scale, "settings": {"seed": seed}},
+            **{"candidates": [candidate], "front": [], "fine_front": []},
+            "selected": {"trial": "0", "test": {"average_macs": {}}},
+            "hypervolume": [],
+        }
+        path.write_text(json.dumps(record))
 
     def found(*arguments):
-        return [record["from"] for record in experiments.load(*arguments)]
+        records = experiments.load(*arguments)
+        return [f"{r['experiment']}_{r['settings']['seed']}" for r in records]
 
-    assert found("reduced", tmp_path) == ["a_seed2", "b_seed1"]
-    assert found("reduced", tmp_path, ["b"]) == ["b_seed1"]
+    assert found("reduced", tmp_path) == ["a_2", "b_1"]
+    assert found("reduced", tmp_path, ["b"]) == ["b_1"]
     assert found("smoke", tmp_path) == []
 
 

@@ -29,13 +29,14 @@ def write(tmp_path):
     def write(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6, valid=0.6):
         def measured(trial, accuracy):
             evaluation = {"accuracy": accuracy, "average_macs": TARGET}
-            return {"trial": trial, "evaluation": evaluation}
+            return {"trial": trial, "evaluation": evaluation, "architecture": {}}
 
         record = {
             "experiment": name,
             "scale": scale,
             "settings": {"target_macs": TARGET, "seed": seed},
             "candidates": [measured("0", 0.99), measured("1", valid)],
+            **{"front": ["1"], "fine_front": [], "hypervolume": []},
             "selected": {
                 "trial": "1",
                 "test": {
@@ -83,15 +84,19 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
         system, mean = SYSTEMS[name], statistics.mean(accuracy)
         row = rows[system]
         assert row["accuracy (%)"] == f"{mean:.2f} ± {statistics.stdev(accuracy):.2f}"
-        assert row["average MACs (M)"] == (
+        assert row["average MACs (M, aebnas)"] == (
             f"{statistics.mean(average):.2f} ± {statistics.stdev(average):.2f}"
         )
         assert row["seeds"] == "2"
-        assert row["score"] == f"{100 * statistics.mean(valid):.2f}"
+        valid = [100 * each for each in valid]
+        score = f"{statistics.mean(valid):.2f} ± {statistics.stdev(valid):.2f}"
+        assert row["score"] == score
+        assert row["target (M)"] == "2.44"
         if system in PUBLISHED:
             assert row["difference"] == f"{mean - PUBLISHED[system]:+.2f}"
+            assert row["compared with"] == system
         else:
-            assert row["difference"] == ""
+            assert row["difference"] == row["compared with"] == ""
         assert name in row["protocol or source"]
         assert experiments.SCALES["reduced"].summary in row["protocol or source"]
 
@@ -102,7 +107,7 @@ def test_one_seed_has_no_spread_and_scales_are_rows_of_their_own(write, tmp_path
     columns, rows, _ = tables.table("cifar10", tmp_path)
     rows = [dict(zip(columns, row)) for row in rows]
     rows = [row for row in rows if "`cifar10_edanas`" in row["protocol or source"]]
-    cells = [(row["accuracy (%)"], row["average MACs (M)"]) for row in rows]
+    cells = [(row["accuracy (%)"], row["average MACs (M, aebnas)"]) for row in rows]
     assert cells == [("61.00", "2.10"), ("66.00", "2.20")]
     assert [row["seeds"] for row in rows] == ["1", "1"]
     for row, scale in zip(rows, ("reduced", "paper")):
@@ -112,12 +117,15 @@ def test_one_seed_has_no_spread_and_scales_are_rows_of_their_own(write, tmp_path
 def test_a_record_that_run_wrote_becomes_a_row(ran, tmp_path):
     done = ran("cifar10_aebnas")
     (tmp_path / "reduced").mkdir()
-    (tmp_path / "reduced" / done.path.name).write_bytes(done.path.read_bytes())
+    record = json.dumps(done.record | {"scale": "reduced"})
+    (tmp_path / "reduced" / done.path.name).write_text(record)
     columns, rows, _ = tables.table("cifar10", tmp_path)
     row = measured(dict(zip(columns, row)) for row in rows)["AEBNAS"]
     test = done.record["selected"]["test"]
     assert row["accuracy (%)"] == f"{100 * test['accuracy']:.2f}"
-    assert row["average MACs (M)"] == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
+    assert (
+        row["average MACs (M, aebnas)"] == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
+    )
     candidate = done.record["candidates"][int(done.record["selected"]["trial"])]
     spent = candidate["metrics"]["average_macs"]
     score = 100 * (1 - candidate["metrics"]["error"]) - 10 * abs(spent / TARGET - 1)
@@ -151,7 +159,10 @@ def test_every_pretrained_model_of_the_data_is_a_row(name, data, tmp_path):
         row, test = rows[f"`{record['name']}`"], record["results"]["test"]
         assert row["kind"] == "measured"
         assert row["accuracy (%)"] == f"{100 * test['accuracy']:.2f}"
-        assert row["average MACs (M)"] == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
+        assert (
+            row["average MACs (M, aebnas)"]
+            == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
+        )
         assert (
             f"{record['training']['recipe']['epochs']} epochs"
             in (row["protocol or source"])
@@ -159,6 +170,7 @@ def test_every_pretrained_model_of_the_data_is_a_row(name, data, tmp_path):
         beside = accuracies.get(tables.BESIDE.get(record["name"]))
         difference = "" if beside is None else 100 * test["accuracy"] - beside
         assert row["difference"] == (difference and f"{difference:+.2f}")
+        assert bool(row["compared with"]) == bool(row["difference"])
 
 
 # Published
@@ -171,15 +183,18 @@ def test_every_published_network_is_a_row_with_its_source(data, tmp_path):
     rows = [row for row in rows if row[1] in ("published", "derived")]
     expected = [row for row in published.PUBLISHED if row.data == data]
     assert sorted(row[0] for row in rows) == sorted(row.system for row in expected)
-    spent = [float(row[3].split(" ± ")[0]) for row in rows]
+    spent = [row[3].split(" ± ")[0].removeprefix("~") for row in rows]
+    spent = [float(each or "inf") for each in spent]
     assert spent == sorted(spent)
     for row in expected:
         cells = next(cells for cells in rows if cells[0] == row.system)
         accuracy, *spread = cells[2].split(" ± ")
         assert accuracy == ("" if row.accuracy is None else f"{row.accuracy:.2f}")
         assert spread == [f"{s:.2f}" for s in [row.accuracy_spread] if s is not None]
-        assert cells[4:7] == ["", "", ""]
-        assert cells[7] == row.source != ""
+        assert cells[3].startswith("~") == row.approximate
+        target = "" if row.target_macs is None else f"{row.target_macs / 1e6:.2f}"
+        assert cells[4:9] == [target, "", "", "", ""]
+        assert cells[9] == row.source != ""
 
 
 def test_the_accuracy_of_aebnas_follows_from_both_statements():
@@ -195,7 +210,8 @@ def test_accuracies_of_aebnas_that_are_not_available_are_empty(name, call, tmp_p
     rows = call("table", name, "--results", tmp_path, "--json")
     (row,) = [row for row in rows if row["system"] == "AEBNAS"]
     assert (row["kind"], row["accuracy (%)"]) == ("published", "")
-    assert row["average MACs (M)"] == {"svhn": "1.00", "cifar100": "17.00"}[name]
+    assert row["average MACs (M, aebnas)"] == ""
+    assert row["target (M)"] == {"svhn": "1.00", "cifar100": "17.00"}[name]
 
 
 def test_a_search_is_not_set_beside_an_accuracy_that_is_not_available(write, tmp_path):
@@ -210,16 +226,18 @@ def test_a_search_is_not_set_beside_an_accuracy_that_is_not_available(write, tmp
 # The order
 
 
-def searched(system, score):
-    return Row(system, "measured", 70.0, 2.4e6, "search", score=score)
+def searched(system, score, spread=0.1):
+    return Row(
+        *(system, "measured", 70.0, 2.4e6, "search"), score=score, score_spread=spread
+    )
 
 
 @pytest.mark.parametrize(
     "scores, verdict, ranking",
     [
-        ((50, 49, 48), "holds here", "AEBNAS 50.00, NACHOS 49.00, EDANAS 48.00"),
-        ((50, 48, 49), "does not hold", "AEBNAS 50.00, EDANAS 49.00, NACHOS 48.00"),
-        ((1, 2, 3), "does not hold", "EDANAS 3.00, NACHOS 2.00, AEBNAS 1.00"),
+        ((50, 49, 48), "holds here", ("AEBNAS 50.00", "NACHOS 49.00", "EDANAS 48.00")),
+        ((50, 48, 49), "not hold", ("AEBNAS 50.00", "EDANAS 49.00", "NACHOS 48.00")),
+        ((1, 2, 3), "does not hold", ("EDANAS 3.00", "NACHOS 2.00", "AEBNAS 1.00")),
     ],
 )
 def test_the_order_holds_or_not_by_the_score(scores, verdict, ranking):
@@ -227,7 +245,23 @@ def test_the_order_holds_or_not_by_the_score(scores, verdict, ranking):
     rows += [searched("Static NAS", 99), Row("NACHOS", "published", 99, 2e6, "a paper")]
     sentence = tables.order(rows)
     assert "AEBNAS > NACHOS > EDANAS" in sentence
-    assert verdict in sentence and sentence.endswith(f": {ranking}.")
+    assert verdict in sentence and "spread" not in sentence
+    assert sentence.endswith(f": {', '.join(f'{each} ± 0.10' for each in ranking)}.")
+
+
+def test_the_order_names_methods_no_further_apart_than_their_spread():
+    rows = [
+        *(searched("AEBNAS", 50, 0.5), searched("NACHOS", 49, 1.2)),
+        searched("EDANAS", 47, 0.1),
+    ]
+    sentence = tables.order(rows, "reduced")
+    assert "at the scale reduced" in sentence
+    assert sentence.endswith("No further apart than their spread: AEBNAS and NACHOS.")
+
+
+def test_the_order_of_one_seed_is_said_to_say_little():
+    rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), (3, 2, 1), [None] * 3))
+    assert tables.order(rows).endswith("EDANAS 1.00. One seed says little.")
 
 
 @pytest.mark.parametrize("missing", range(3))
@@ -324,13 +358,51 @@ def test_the_table_of_surrogates_is_that_of_the_record(call):
     path = experiments.RESULTS.parent / "surrogates_archive.json"
     recorded = json.loads(path.read_text(encoding="utf-8"))["rows"]
     theirs, *rows = call("table", "surrogates", "--json")
-    assert theirs["kind"] == "published" and theirs["Spearman"] == "0.92"
+    assert theirs["kind"] == "published" and theirs["Spearman"] == "0.921"
     assert len(rows) == len(recorded)
     for row, values in zip(rows, recorded):
         assert row["surrogate"] == f"{values['surrogate']}, {values['inputs']}"
         assert row["target"] == values["target"]
         for column, key in (("RMSE", "rmse"), ("Spearman", "spearman")):
-            assert float(row[column]) == pytest.approx(values[key], abs=0.0051)
+            assert float(row[column]) == pytest.approx(values[key], abs=0.00051)
+        if values["target"] == "error":
+            difference = float(row["difference (Spearman)"])
+            assert difference == pytest.approx(values["spearman"] - 0.921, abs=0.00051)
+        else:
+            assert row["difference (Spearman)"] == ""
+        assert row["seed"] == "1"
+
+
+def test_the_convention_is_said_in_every_form(write, tmp_path, capsys):
+    for form in FORMATS:
+        assert main(["table", "svhn", "--format", form]) == 0
+        out, err = capsys.readouterr()
+        assert "aebnas" in out.splitlines()[0 if form != "latex" else 2]
+        assert "MACs in the `aebnas` convention" in (out if form == "markdown" else err)
+
+
+@pytest.mark.parametrize("command", [("table", "cifar10"), ("list",), ("verify",)])
+def test_a_folder_of_records_that_does_not_exist_is_an_error(command, tmp_path, fail):
+    missing = tmp_path / "reslts"
+    assert str(missing) in fail(*command, "--results", missing)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text(path.read_text()[:50]),
+        lambda path: path.write_text(path.read_text().replace('"selected"', '"x"')),
+        lambda path: path.write_text(path.read_text().replace('"front"', '"x"')),
+        lambda path: path.rename(path.with_name("cifar10_aebnas_seed2.json")),
+        lambda path: path.rename(path.with_name("cifar10_nachos_seed1.json")),
+        lambda path: path.write_text(path.read_text().replace("reduced", "smoke")),
+    ],
+)
+def test_a_record_that_is_damaged_or_misplaced_is_named(damage, write, tmp_path, fail):
+    write("cifar10_aebnas")
+    damage(tmp_path / "reduced" / "cifar10_aebnas_seed1.json")
+    (path,) = (tmp_path / "reduced").iterdir()
+    assert str(path) in fail("table", "cifar10", "--results", tmp_path)
 
 
 def test_an_unknown_table_is_an_error_that_names_the_known_ones(capsys):

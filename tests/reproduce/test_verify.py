@@ -113,7 +113,13 @@ CHANGES = {
     "fine front, error": (set_in("fine_front", -1, "error"), ": fine front:"),
     "fine front, a point": (lambda r: r["fine_front"].pop(), ": fine front:"),
     "hypervolume": (set_in("hypervolume", 2, 1), "hypervolume after trial 2"),
-    "reference": (set_in("reference", 0), "hypervolume after trial 3"),
+    "reference": (set_in("reference", 0), ": reference:"),
+    "no reference": (lambda record: record.update(reference=None), ": reference:"),
+    "hypervolume, a trial": (
+        lambda record: record["hypervolume"].pop(),
+        ": trials with a hypervolume:",
+    ),
+    "seed": (set_in("settings", "seed"), ": place:"),
     "settings": (set_in("settings", "trials"), ": settings:"),
     "settings, recipe": (
         set_in("settings", "recipe_changes", "epochs"),
@@ -190,13 +196,13 @@ def test_a_changed_number_is_named_with_its_record(change, named, results):
 @pytest.mark.parametrize("key", ["n", "rmse", "spearman", "kendall"])
 def test_a_changed_quality_of_a_surrogate_is_named(key, results):
     (line,) = tamper(results, "surrogates_archive.json", set_in("rows", 3, key))
-    assert line.startswith("mlp on genes and costs, average MACs: " + key)
+    assert "mlp on genes and costs, average MACs: " + key in line
 
 
 def test_a_changed_prediction_of_a_surrogate_is_named(results):
     change = set_in("rows", 0, "predicted", 5)
     wrong = tamper(results, "surrogates_archive.json", change)
-    assert any(line.startswith("mlp on genes, error: rmse") for line in wrong)
+    assert any("mlp on genes, error: rmse" in line for line in wrong)
 
 
 @pytest.mark.parametrize("change", ["accuracy", "points", "source"])
@@ -265,6 +271,46 @@ def test_a_damaged_record_is_named(results, fail):
     assert path.name in fail("verify", "--results", results)
 
 
+@pytest.mark.parametrize("lost", ["candidates", "front", "settings", "selected"])
+def test_a_record_without_a_part_is_named(lost, results, fail):
+    (path,) = results.rglob("cifar10_aebnas_seed1.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record[lost]
+    if lost == "selected":
+        record["rows"] = [{}]
+        del record["candidates"]
+    path.write_text(json.dumps(record))
+    assert path.name in fail("verify", "--results", results)
+
+
+def test_a_measurement_of_other_weights_is_named(results):
+    weights = registry.config("aebnas_digits")["weights"]["sha256"]
+    record = {"model": "aebnas_digits", "weights": weights, "rows": [{"start": "x"}]}
+    path = results / "finetune.json"
+    path.write_text(json.dumps(record))
+    assert verify.check(results)[1] == []
+    assert (
+        "finetune.json: weights of aebnas_digits"
+        in tamper(results, path.name, lambda record: record.update(weights="other"))[0]
+    )
+
+
+@pytest.mark.parametrize("key", ["accuracy", "samples"])
+def test_all_images_of_exact_are_those_of_the_model(key, results):
+    shipped = registry.config("aebnas_digits")
+    test = shipped["results"]["test"]
+    row = {
+        "model": "aebnas_digits",
+        "weights": shipped["weights"]["sha256"],
+        "all": {k: test[k] for k in ("samples", "accuracy", "average_macs")},
+        "exact": {},
+    }
+    (results / "exact.json").write_text(json.dumps({"rows": [row]}))
+    assert verify.check(results)[1] == []
+    (line,) = tamper(results, "exact.json", set_in("rows", 0, "all", key))
+    assert line.startswith(f"exact.json: aebnas_digits, {key}")
+
+
 def test_a_record_with_a_constraint_agrees(results):
     """Trials that break a constraint are in no front and add no hypervolume."""
 
@@ -281,7 +327,9 @@ def test_a_record_with_a_constraint_agrees(results):
 def test_equal_points_of_two_candidates_are_both_in_the_fine_front(results):
     def repeat(record):
         first = record["candidates"][with_frontier(record)]
-        record["candidates"].append(first | {"trial": "4"})
+        metrics = first["metrics"] | {"seconds": 0.0}
+        record["candidates"].append(first | {"trial": "4", "metrics": metrics})
+        record["hypervolume"].append(["4", record["hypervolume"][-1][1]])
         if first["trial"] in record["front"]:
             record["front"].append("4")
         for point in list(record["fine_front"]):
