@@ -62,7 +62,7 @@ def models(data: str, out: str | os.PathLike) -> None:
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel("average MACs an image (millions, `aebnas` convention)")
+        axes.set_xlabel("average MACs an image (millions, aebnas convention)")
         axes.set_ylabel("accuracy (%)")
         axes.set_title(f"Models of {data}, and published networks")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)

@@ -63,7 +63,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         left.xaxis.set_major_formatter("{x:g}")
         left.xaxis.set_minor_formatter("{x:g}")
         left.tick_params(axis="x", which="minor", labelsize=8)
-        left.set_xlabel(f"average MACs an image (M, `{settings['convention']}`)")
+        left.set_xlabel(f"average MACs an image (millions, {settings['convention']})")
         left.set_ylabel("validation error (%)")
         left.legend(fontsize=8, frameon=True, framealpha=0.8, edgecolor="none")
         volumes = [volume for _, volume in record["hypervolume"]]
