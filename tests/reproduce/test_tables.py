@@ -147,14 +147,17 @@ def test_the_ablation_sets_tuned_thresholds_beside_fixed_ones(write, tmp_path, c
     assert set(measured(main_table)) == {"AEBNAS", "NACHOS"}
 
 
-@pytest.mark.parametrize("name, data", [("cifar10", "cifar10"), ("svhn", "svhn")])
+@pytest.mark.parametrize(
+    "name, data",
+    [("cifar10", "cifar10"), ("svhn", "svhn_cropped"), ("cifar100", "cifar100")],
+)
 def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data, tmp_path):
     columns, rows, _ = tables.table(name, tmp_path)
     rows = {row[0]: dict(zip(columns, row)) for row in rows if row[0].startswith("`")}
     records = [registry.config(model) for model in registry.list_models()]
     for path in tables.BASELINES.glob("*.json"):
         records.append(json.loads(path.read_text(encoding="utf-8")))
-    records = [r for r in records if r["data"]["name"].startswith(data)]
+    records = [r for r in records if r["data"]["name"] == data]
     assert set(rows) == {f"`{record['name']}`" for record in records}
     accuracies = {row.system: row.accuracy for row in published.rows(data)}
     for record in records:
