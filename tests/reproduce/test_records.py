@@ -84,7 +84,11 @@ def test_records_of_a_seed_share_their_initial_sample(records):
 
 @pytest.fixture(
     scope="module",
-    params=sorted(oracles.RESULTS.parent.glob("*/*.json")),
+    params=[
+        *sorted(oracles.RESULTS.glob("*.json")),
+        *sorted((oracles.RESULTS.parent / "searches").glob("*.json")),
+        *sorted((oracles.RESULTS.parent / "experiments").glob("*/*.json")),
+    ],
     ids=lambda path: f"{path.parent.name}/{path.stem}",
 )
 def record(request):
