@@ -114,11 +114,11 @@ SCALES = {
         data="digits",
     ),
     "reduced": Scale(
-        "24 candidates, 2 epochs on 5,000 images, random weights",
+        "24 candidates, 2 epochs on 5,000 images of 32 pixels, random weights",
         trials=24,
         initial_trials=8,
         train_images=5000,
-        resolutions=(32, 36, 40, 44),
+        resolutions=(32,),
     ),
     "paper": Scale(
         "the paper's 340 candidates of 5 epochs and its kind of surrogate, but from "

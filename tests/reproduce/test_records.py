@@ -5,7 +5,7 @@ import pytest
 
 from reproduce import archive, oracles
 from reproduce.__main__ import main
-from search import SearchSpace, pareto
+from search import SearchSpace
 from search.surrogate import SURROGATES
 from zoo import Architecture, macs
 
@@ -95,35 +95,10 @@ def record(request):
     return json.loads(request.param.read_text(encoding="utf-8"))
 
 
-def test_what_a_record_derives_follows_from_its_candidates(record):
-    names = record["settings"]["objectives"]
-    points = {
-        c["trial"]: [c["metrics"][name] for name in names] for c in record["candidates"]
-    }
-    trials = list(points)
-    front = pareto.front(list(points.values()))
-    assert record["front"] == [trials[i] for i in front]
-    ended = [trial for trial, _ in record["hypervolume"]]
-    assert sorted(ended) == sorted(trials)
-    volumes = [
-        pareto.hypervolume([points[t] for t in ended[:n]], record["reference"], [0, 0])
-        for n in range(1, len(ended) + 1)
-    ]
-    np.testing.assert_allclose([v for _, v in record["hypervolume"]], volumes)
-
-
-def test_recorded_macs_follow_from_the_architectures(record):
-    space = SearchSpace(**{**record["settings"]["space"]})
+def test_recorded_architectures_are_of_the_space_that_was_searched(record):
+    space = SearchSpace(**record["settings"]["space"])
     for candidate in record["candidates"]:
-        architecture = Architecture.from_dict(candidate["architecture"])
-        space.encode(architecture)  # is in the space
-        cost = macs(architecture, candidate["num_classes"], candidate["convention"])
-        measured = candidate["evaluation"]
-        spent = cost.per_exit_at(measured["thresholds"])
-        assert list(spent) == measured["macs"]
-        average = np.dot(measured["utilisation"], spent)
-        assert candidate["metrics"]["average_macs"] == pytest.approx(average)
-        assert candidate["metrics"]["parameters"] == cost.parameters
+        space.encode(Architecture.from_dict(candidate["architecture"]))
 
 
 @pytest.mark.parametrize("json_too", [False, True])
