@@ -197,7 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--start",
         metavar="MODEL",
-        help="fine-tune this model: its classifiers are replaced, the rest is kept",
+        help="train this model further; for another data set than its own, with new "
+        "classifiers",
     )
     images(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
@@ -403,7 +404,9 @@ def _train(options: argparse.Namespace) -> None:
     dataset = data.load(options.data, options.data_dir)
     keras.utils.set_random_seed(options.seed)
     if options.start:
-        model = registry.load(options.start, num_classes=dataset.num_classes)
+        own = registry.config(options.start).get("data", {}).get("name")
+        classes = None if own == dataset.name else dataset.num_classes
+        model = registry.load(options.start, num_classes=classes)
         if options.exit_weights:
             model.exit_weights = options.exit_weights
     else:

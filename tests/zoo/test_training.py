@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import __main__ as commands
 from zoo import data, training
 from zoo.training import Recipe, recipe, train
 
@@ -456,3 +457,22 @@ def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     train(model, few, brief, verbose=0, validate=False)
     del model
     assert graphs() == before
+
+
+@pytest.mark.parametrize(
+    "start, kept", [("aebnas_digits", True), ("aebnas_cifar10_small", False)]
+)
+def test_only_its_own_data_keep_the_classifiers_of_a_start(
+    tmp_path, monkeypatch, start, kept
+):
+    nothing = {"seconds": 1.0, "images_per_second": 1}
+    monkeypatch.setattr(training, "train", lambda *_, **__: nothing)
+    options = ["--start", start, "--data", "digits", "--out", str(tmp_path)]
+    assert commands.main(["train", *options]) == 0
+    before, after = zoo.load(start), zoo.load(tmp_path)
+    for layer in before.layers:
+        if layer.weights:
+            pairs = zip(weights(layer), weights(after.get_layer(layer.name)))
+            same = all(np.array_equal(*pair) for pair in pairs)
+            assert same == (kept or not layer.name.endswith("_classifier")), layer.name
+    assert zoo.registry.config(tmp_path)["training"]["start"] == start
