@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -476,3 +477,20 @@ def test_only_its_own_data_keep_the_classifiers_of_a_start(
             same = all(np.array_equal(*pair) for pair in pairs)
             assert same == (kept or not layer.name.endswith("_classifier")), layer.name
     assert zoo.registry.config(tmp_path)["training"]["start"] == start
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of glibc")
+def test_a_step_works_in_memory_that_earlier_steps_freed(
+    tmp_path, monkeypatch, first_digits
+):
+    faults = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+    monkeypatch.setattr(training, "_tensorboard", lambda folder: [Count()])
+    brief = Recipe("brief", epochs=2, batch_size=64, learning_rate=0.01)
+    few = first_digits(train=640, validation=16)
+    train(network(), few, brief, tmp_path, verbose=0, validate=False)
+    assert np.median(np.diff(faults)[-9:]) < 2000  # else 9,000
