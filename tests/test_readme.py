@@ -1,4 +1,5 @@
 import importlib
+import json
 import os
 import pathlib
 import re
@@ -6,7 +7,8 @@ import re
 import pytest
 
 import zoo
-from zoo.cards import percent
+from reproduce import finetune, tables
+from zoo.cards import million, percent
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -42,3 +44,28 @@ def test_every_pretrained_model_is_listed_with_its_accuracy():
         test = zoo.registry.config(name)["results"]["test"]
         row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{name}`"))
         assert percent(test["accuracy"]) in row
+
+
+@pytest.mark.parametrize(
+    "row, name",
+    [
+        ("the small network that a search found", "searched"),
+        ("the same backbone with EDANAS's fixed branches", "fixed"),
+        ("static: two stages and one branch, no exit before", "static"),
+    ],
+)
+def test_the_baselines_are_those_of_the_records(row, name):
+    path = tables.BASELINES / f"cifar10_small_{name}.json"
+    test = json.loads(path.read_text(encoding="utf-8"))["results"]["test"]
+    average = test["average_macs"]["aebnas"]
+    assert f"| {row} | {percent(test['accuracy'])} | {million(average)} |" in TEXT
+
+
+def test_the_gain_of_fine_tuning_is_that_of_the_record():
+    path = tables.BASELINES.parent / "finetune_digits.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert {row["epochs"] for row in rows} == {3}
+    text = " ".join(TEXT.split())
+    for found in finetune.compare(rows):
+        assert f"{100 * found['mean']:.2f} ± {100 * found['spread']:.2f} %" in text
+        assert found["seeds"] == 3
