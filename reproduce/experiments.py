@@ -12,7 +12,7 @@ from typing import Any
 
 import search
 from search.tuner import load_candidate
-from zoo import data, registry
+from zoo import data, registry, training
 from zoo.files import write_text
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "experiments"
@@ -54,8 +54,13 @@ class Experiment:
             )
         size = SCALES[scale]
         space = {"resolutions": size.resolutions} if size.resolutions else {}
-        if "resolutions" in search.METHODS[self.method].space:
+        method = search.METHODS[self.method]
+        if "resolutions" in method.space:
             space = {}
+        changes = {} if size.epochs is None else {"epochs": size.epochs}
+        if size.same_training:
+            base = training.recipe(size.recipe)
+            changes |= {name: getattr(base, name) for name in method.recipe}
         return search.Settings(
             data=size.data or self.data,
             method=self.method,
@@ -68,7 +73,7 @@ class Experiment:
             surrogate=size.surrogate,
             space={**space, **self.space},
             recipe=size.recipe,
-            recipe_changes={} if size.epochs is None else {"epochs": size.epochs},
+            recipe_changes=changes,
             train_images=size.train_images,
         )
 
@@ -87,6 +92,7 @@ class Scale:
         epochs: Of it; None: the recipe's.
         train_images: Of the data set; None: all.
         resolutions: To choose from; empty: all.
+        same_training: Whether all methods train by `recipe`, NACHOS too.
         data: Data set that stands in for the experiment's; None: its own.
     """
 
@@ -99,6 +105,7 @@ class Scale:
     epochs: int | None = None
     train_images: int | None = None
     resolutions: tuple[int, ...] = ()
+    same_training: bool = False
     data: str | None = None
 
 
@@ -114,11 +121,13 @@ SCALES = {
         data="digits",
     ),
     "reduced": Scale(
-        "24 candidates, 2 epochs on 5,000 images of 32 pixels, random weights",
+        "24 candidates, 2 epochs on 5,000 images of 32 pixels, random weights, all "
+        "methods trained alike",
         trials=24,
         initial_trials=8,
         train_images=5000,
         resolutions=(32,),
+        same_training=True,
     ),
     "paper": Scale(
         "the paper's 340 candidates of 5 epochs and its kind of surrogate, but from "

@@ -9,7 +9,7 @@ from reproduce import experiments
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS, SCALES
 from search.tuner import load_candidate
-from zoo import Architecture, FixedBranch, data, exits, macs
+from zoo import Architecture, FixedBranch, data, exits, macs, training
 
 METHODS = {
     "cifar10_aebnas": "aebnas",
@@ -64,7 +64,14 @@ def test_every_experiment_can_be_set_up_at_every_scale(name, scale):
     else:
         assert resolutions == size.resolutions or not size.resolutions
     epochs = {"smoke": 1, "reduced": 2, "paper": 5}[scale]
-    assert wanted.name == name and settings.training_recipe().epochs == epochs
+    recipe = settings.training_recipe()
+    assert wanted.name == name and recipe.epochs == epochs
+    assert recipe.soft_exits == (wanted.method == "nachos" and scale != "reduced")
+
+
+def test_all_methods_train_alike_at_the_reduced_scale():
+    recipes = {e.settings("reduced", 1).training_recipe() for e in EXPERIMENTS.values()}
+    assert recipes == {training.recipe("short")}
 
 
 def test_an_unknown_experiment_is_an_error_that_names_the_known_ones(fail):
