@@ -10,6 +10,8 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "zoo" / "__init__.py").read_text(), re.MULTILINE
 )[1]
 
+# The second is imported by the first, which does not name it for Python 3.9 and newer.
+DATA = ["tensorflow-datasets", "importlib_resources"]
 SEARCH = ["keras-tuner>=1.4.7", "pymoo>=0.6.2", "scipy"]
 
 setup(
@@ -40,13 +42,13 @@ setup(
     ],
     extras_require={
         "jax": ["jax"],
-        "data": ["tensorflow-datasets"],
+        "data": DATA,
         "search": SEARCH,
         "figures": ["matplotlib"],
         "tensorboard": ["tensorboard"],
         "test": [
-            *SEARCH,
-            *("jax", "matplotlib", "tensorflow-datasets"),
+            *(*SEARCH, *DATA),
+            *("jax", "matplotlib"),
             *("hypothesis", "pytest", "ruff>=0.17,<0.18"),
         ],
     },

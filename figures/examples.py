@@ -35,10 +35,15 @@ def examples(
         raise ValueError(f"{name} records no data set.")
     model = registry.load(name)
     dataset = data.load(record["data"]["name"], data_dir)
-    images, labels = dataset.test.take(2000)
+    images, labels = dataset.test
     answers = model.predict_early(images)
     names = exit_names(record["model"])
-    with figure(out, 8.0, 1.1 * len(names) + 0.3, len(names), COLUMNS) as panels:
+    with figure(out, 8.0, 1.1 * len(names) + 0.6, len(names), COLUMNS) as panels:
+        np.ravel(panels)[0].figure.suptitle(
+            f"{record['name']}: the first test images that leave at each exit, and the "
+            "share of all that do",
+            fontsize=9,
+        )
         for row, (exit_name, axes) in enumerate(zip(names, np.atleast_2d(panels))):
             chosen = np.flatnonzero(answers.exits == row)
             share = len(chosen) / len(labels)

@@ -48,7 +48,8 @@ def exits(name: str, out: str | os.PathLike) -> None:
                 hatch=hatch,
                 edgecolor="white",
             )
-            axes.bar_label(drawn, fmt="%.1f", fontsize=7, padding=1)
+            labels = ["" if share is None else f"{100 * share:.1f}" for share in shares]
+            axes.bar_label(drawn, labels, fontsize=7, padding=1)
         axes.set_xticks(places, names)
         axes.set_ylim(0, 122)
         axes.set_yticks(range(0, 101, 20))

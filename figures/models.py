@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from matplotlib.ticker import LogLocator, NullFormatter
+
 from figures.style import COLOURS, MARKERS, figure
 from reproduce import published
 from zoo import registry
@@ -60,11 +62,17 @@ def models(data: str, out: str | os.PathLike) -> None:
                 markersize=5,
                 label=f"{family} ({kind})" if new else None,
             )
-        axes.set_xscale("log")
+        axes.plot([], [], color="black", label="threshold settings (validation)")
+        shown = [x for line in axes.get_lines() for x in line.get_xdata()]
+        if max(shown) > 10 * min(shown):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("average MACs an image (millions, aebnas convention)")
         axes.set_ylabel("accuracy (%)")
-        axes.set_title(f"Models of {data}, and published networks")
+        beside = ", and published networks" if families else ""
+        axes.set_title(f"Models of {data}{beside}")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
 

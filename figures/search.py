@@ -24,9 +24,11 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         raise ValueError(f"{source} has no trained candidates yet.")
     metrics = {candidate["trial"]: candidate["metrics"] for candidate in candidates}
     initial, settings = record["settings"]["initial_trials"], record["settings"]
+    if settings["method"] == "random":
+        initial = settings["trials"]
     random = [c for c in candidates if int(c["trial"]) < initial]
     proposed = [c for c in candidates if int(c["trial"]) >= initial]
-    with figure(out, 8.4, 3.6, columns=2) as (left, right):
+    with figure(out, 8.4, 4.2, columns=2) as (left, right):
         for part, marker, colour, label in (
             (random, "o", COLOURS[5], "random candidates"),
             (proposed, "s", COLOURS[0], "proposed candidates"),
@@ -37,13 +39,20 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
                 *(marker,),
                 color=colour,
                 markersize=4,
-                label=label,
+                label=label if part else None,
             )
         front = sorted(
             (metrics[trial]["average_macs"] / 1e6, 100 * metrics[trial]["error"])
             for trial in record["front"]
         )
-        left.plot(*zip(*front), "-", color=COLOURS[1], label="front of candidates")
+        left.plot(
+            *zip(*front),
+            "o-",
+            color=COLOURS[1],
+            markerfacecolor="none",
+            markersize=8,
+            label="front of candidates",
+        )
         left.plot(
             [point["average_macs"] / 1e6 for point in record["fine_front"]],
             [100 * point["error"] for point in record["fine_front"]],
@@ -65,18 +74,21 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         left.tick_params(axis="x", which="minor", labelsize=8)
         left.set_xlabel(f"average MACs an image (millions, {settings['convention']})")
         left.set_ylabel("validation error (%)")
-        left.legend(fontsize=8, frameon=True, framealpha=0.8, edgecolor="none")
+        left.legend(
+            fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2
+        )
         volumes = [volume for _, volume in record["hypervolume"]]
         right.plot(range(1, len(volumes) + 1), volumes, drawstyle="steps-post")
-        right.axvline(initial, color=COLOURS[6], linestyle=":", linewidth=1)
-        right.annotate(
-            "from here proposed",
-            (initial, 0),
-            (4, 2),
-            textcoords="offset points",
-            va="bottom",
-            fontsize=8,
-        )
+        if proposed:
+            right.axvline(initial, color=COLOURS[6], linestyle=":", linewidth=1)
+            right.annotate(
+                "from here proposed",
+                (initial, 0),
+                (4, 2),
+                textcoords="offset points",
+                va="bottom",
+                fontsize=8,
+            )
         right.set_ylim(0)
         right.set_xlabel("trained candidates")
         right.set_ylabel("hypervolume (share of the box)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,8 @@ def figure(
         canvas, axes = pyplot.subplots(rows, columns, figsize=(width, height))
         try:
             yield axes
-            canvas.savefig(out)
+            dates = {".svg": "Date", ".pdf": "CreationDate"}
+            dated = dates.get(pathlib.Path(out).suffix.lower())
+            canvas.savefig(out, metadata={dated: None} if dated else None)
         finally:
             pyplot.close(canvas)

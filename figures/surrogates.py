@@ -26,7 +26,11 @@ def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> No
     found = json.loads(pathlib.Path(record).read_text(encoding="utf-8"))
     if "true" not in found.get("rows", [{}])[0]:
         raise ValueError(f"{record} holds no predictions.")
-    with figure(out, 8.4, 3.8, columns=2) as panels:
+    others = found["rows"][0]["n"] - 1
+    with figure(out, 8.4, 4.0, columns=2) as panels:
+        panels[0].figure.suptitle(
+            f"The authors' candidates, each predicted from the {others} others"
+        )
         for axes, (target, label) in zip(panels, UNITS.items()):
             rows = [
                 row

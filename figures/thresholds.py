@@ -58,10 +58,14 @@ def thresholds(
             spent[i, j] = found.average_macs / 1e6
     ticks = [*range(1, side - 1, 4), side - 1]
     with figure(out, 8.4, 3.8, columns=2) as panels:
-        for axes, values, title in zip(
-            panels, (accuracy, spent), ("accuracy (%)", "average MACs (millions)")
+        panels[0].figure.suptitle(
+            f"{record['name']} on the validation split of {record['data']['name']}"
+        )
+        for axes, values, title, norm in (
+            (panels[0], accuracy, "accuracy (%)", "linear"),
+            (panels[1], spent, "average MACs (millions)", "log"),
         ):
-            image = axes.imshow(values, origin="lower", cmap="cividis")
+            image = axes.imshow(values, origin="lower", cmap="cividis", norm=norm)
             labelled = [_label(rule.GRID[k]) for k in ticks]
             axes.set_xticks(ticks, labelled)
             axes.set_yticks(ticks, labelled)
@@ -78,7 +82,8 @@ def thresholds(
             axes.set_ylabel(f"threshold {names[up]}")
             axes.set_title(title)
             axes.grid(visible=False)
-            axes.figure.colorbar(image, ax=axes)
+            bar = axes.figure.colorbar(image, ax=axes)
+            bar.formatter = bar.minorformatter = "{x:g}"
 
 
 def _label(threshold: float) -> str:

@@ -288,6 +288,7 @@ def _finetune(options: argparse.Namespace) -> None:
             flush=True,
         )
 
+    _prepare(options.out)
     record = finetune.finetune(
         options.model, epochs=options.epochs, seeds=options.seeds, progress=progress
     )
@@ -307,6 +308,7 @@ def _finetune(options: argparse.Namespace) -> None:
 
 
 def _exact(options: argparse.Namespace) -> None:
+    _prepare(options.out)
     record = exact.measure(options.data_dir) | {"provenance": provenance()}
     _write(options.out, record)
     if options.json:
@@ -322,12 +324,19 @@ def _exact(options: argparse.Namespace) -> None:
     )
 
 
+def _prepare(path: pathlib.Path | None) -> None:
+    """Make the folder of a record before measuring, so that nothing is lost."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def _write(path: pathlib.Path | None, record: dict[str, Any]) -> None:
     if path:
         write_text(path, json.dumps(record, indent=1) + "\n")
 
 
 def _surrogates(options: argparse.Namespace) -> None:
+    _prepare(options.out)
     record = {"rows": archive.leave_one_out(), "provenance": provenance(seed=1)}
     _write(options.out, record)
     if options.json:

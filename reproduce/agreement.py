@@ -24,8 +24,8 @@ EXPLANATION = """\
    expansion 6. So a network with shallow stages is not the one that was encoded.
 2. Convention. `aebnas` adds to convolutions and dense layers one operation per element
    for the product in each hard-swish and in squeeze-excite's gating, and the elements
-   that the two mean reductions of every global pooling give; it leaves out the resizes
-   in the branches, which `standard` counts.
+   that the two mean reductions of squeeze-excite and of the backbone's global pooling
+   give; it leaves out the resizes in the branches, which `standard` counts.
 """
 
 # Static networks (no exits, 10 classes) of EDANAS (IJCNN 2023), table I: the candidate,

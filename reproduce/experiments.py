@@ -291,12 +291,16 @@ def load(
         names: Only these experiments.
 
     Raises:
-        FileNotFoundError: There is no such folder.
-        ValueError: A record is damaged, or is not the one that its name says.
+        FileNotFoundError: There is no such folder, or it holds no scale's.
+        ValueError: A record is damaged, is not the one that its name says, or comes
+            from other settings than the experiment's.
     """
     results = pathlib.Path(results)
-    if not results.is_dir() and results != RESULTS:
-        raise FileNotFoundError(f"There is no folder {results} of records.")
+    if not any((results / each).is_dir() for each in SCALES):
+        raise FileNotFoundError(
+            f"There are no records in {results}; expected is a folder that holds one "
+            f"of the folders {', '.join(SCALES)}, such as `run` writes."
+        )
     records = [_read(path) for path in sorted((results / scale).glob("*.json"))]
     return [r for r in records if not names or r["experiment"] in names]
 
@@ -317,4 +321,19 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
             f"{path} holds the record {scale}/{stem}.json; expected is that its place "
             "and name say so."
         )
+    wrong = changed_settings(record)
+    if wrong:
+        raise ValueError(
+            f"{path} was made with other settings than the experiment has now; run it "
+            f"again, in a new --directory. They differ in {', '.join(wrong)}."
+        )
     return record
+
+
+def changed_settings(record: Mapping[str, Any]) -> list[str]:
+    """The settings of a record that are not those of its experiment, by name."""
+    recorded = record["settings"]
+    wanted = experiment(record["experiment"])
+    now = wanted.settings(record["scale"], recorded["seed"]).to_dict()
+    now = json.loads(json.dumps(now))  # as a file gives it back
+    return [name for name in now if recorded.get(name) != now[name]]

@@ -8,12 +8,12 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reproduce import archive, experiments, published
 from reproduce.experiments import EXPERIMENTS, SCALES
+from search import METHODS
 from zoo import registry
 from zoo.cards import markdown_table
 
@@ -43,7 +43,7 @@ class Row:
         accuracy_spread: Sample standard deviation over seeds, or as published.
         macs_spread: Likewise.
         seeds: How many runs; None: the source does not say.
-        score: The paper's, on the validation split; only of searches.
+        score: The paper's, on the test split; only of searches.
         score_spread: Sample standard deviation over seeds.
         difference: Accuracy minus that of `beside`.
         beside: The published network it is compared with, if any.
@@ -113,7 +113,12 @@ def searched(
         tests = [record["selected"]["test"] for record in records]
         accuracy = [100 * test["accuracy"] for test in tests]
         spent = [test["average_macs"]["aebnas"] for test in tests]
-        scores = [selected_score(record) for record in records]
+        scores = [
+            experiments.score(
+                test["accuracy"], test["average_macs"]["aebnas"], wanted.target_macs
+            )
+            for test in tests
+        ]
         mean, beside = float(np.mean(accuracy)), (known or {}).get(wanted.system)
         rows.append(
             Row(
@@ -129,24 +134,10 @@ def searched(
                 _spread(scores),
                 None if beside is None else mean - beside,
                 "" if beside is None else wanted.system,
-                wanted.target_macs,
+                wanted.target_macs if METHODS[wanted.method].macs_as else None,
             )
         )
     return rows
-
-
-def selected_score(record: Mapping[str, Any]) -> float:
-    """The paper's score of a record's reported trial, on the validation split."""
-    (measured,) = [
-        candidate["evaluation"]
-        for candidate in record["candidates"]
-        if candidate["trial"] == record["selected"]["trial"]
-    ]
-    return experiments.score(
-        measured["accuracy"],
-        measured["average_macs"],
-        record["settings"]["target_macs"],
-    )
 
 
 def pretrained(data: str, known: Mapping[str, float | None]) -> list[Row]:
@@ -170,7 +161,8 @@ def pretrained(data: str, known: Mapping[str, float | None]) -> list[Row]:
                 test["average_macs"]["aebnas"],
                 f"{record['training']['recipe']['epochs']} epochs on "
                 f"{record['data']['train']:,} images, from "
-                + (f"`{start}`" if start else "random weights"),
+                + (f"`{start}`" if start else "random weights")
+                + f". {record['notes'][0]}",
                 seeds=1,
                 difference=None if beside is None else accuracy - beside,
                 beside="" if beside is None else system,
@@ -216,7 +208,7 @@ def order(rows: Sequence[Row], scale: str = "") -> str:
     where = f"here at the scale {scale}" if scale else "here"
     return (
         f"The paper's order ({' > '.join(CLAIM)}) {verdict} {where}, by the mean of "
-        f"the paper's score on the validation split: {listed}.{doubt}"
+        f"the paper's score on the test split: {listed}.{doubt}"
     )
 
 
@@ -316,8 +308,11 @@ def table(
     else:
         rows = accuracy_rows(TABLES[name], results)
         remark = _order(results) if name == "cifar10" else ""
+    target = max(e.target_macs for e in EXPERIMENTS.values() if e.data == TABLES[name])
     note = (
-        "MACs in the `aebnas` convention. An empty cell: not available, or it does not "
+        "MACs in the `aebnas` convention. Measured on the test split; score: accuracy "
+        "in percent, less a tenth of the deviation of the average MACs from "
+        f"{target / 1e6:g} M in percent. An empty cell: not available, or it does not "
         "apply. Differences are between trainings that differ, see the last column."
     )
     return COLUMNS, [_cells(row) for row in rows], f"{note} {remark}".strip()
@@ -339,7 +334,7 @@ def _latex(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
                 character,
                 r"\textbackslash " if character == "\\" else f"\\{character}",
             )
-        return text.replace("`", "").replace("±", r"$\pm$")
+        return text.replace("`", "").replace("±", r"$\pm$").replace("~", r"$\sim$")
 
     lines = [" & ".join(map(escaped, line)) + r" \\" for line in (columns, *rows)]
     return "\n".join(

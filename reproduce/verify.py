@@ -274,11 +274,9 @@ def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
     selected, settings = record["selected"], record["settings"]
-    wanted = experiments.experiment(record["experiment"])
-    expected = wanted.settings(record["scale"], settings["seed"]).to_dict()
     place = f"{record['scale']}/{record['experiment']}_seed{settings['seed']}.json"
     yield f"{where}: place", "/".join(where.split("/")[-2:]), place
-    yield f"{where}: settings", settings, json.loads(json.dumps(expected))
+    yield f"{where}: changed settings", experiments.changed_settings(record), []
     yield f"{where}: selected trial", selected["trial"], experiments.choose(record)
     trials = {candidate["trial"]: candidate for candidate in record["candidates"]}
     if selected["trial"] not in trials:

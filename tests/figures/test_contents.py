@@ -42,7 +42,9 @@ def test_every_published_network_with_an_accuracy_has_a_grey_marker(draw):
         "AEBNAS (derived)",
         *(f"{family} (published)" for family in ("NACHOS", "EDANAS", "Static NAS")),
         *(f"{family} (published)" for family in ("EECNN", "EEAlexNet", "EEResNet20")),
+        "threshold settings (validation)",
     }
+    assert axes.get_title() == "Models of cifar10, and published networks"
     families = {}
     for line, row in zip(grey(axes), rows):
         families.setdefault(line.get_marker(), set()).add(row.system[:5])
@@ -64,7 +66,9 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
         for name in registry.list_models()
         if registry.config(name)["data"]["name"] == "cifar10"
     ]
-    frontiers = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
+    drawn = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
+    *frontiers, legend = drawn
+    assert legend.get_label() == "threshold settings (validation)"
     assert len(frontiers) == len(names) > 0
     for name in names:
         test = registry.config(name)["results"]["test"]
@@ -101,6 +105,8 @@ def test_an_exit_that_nothing_leaves_at_has_an_empty_bar(draw, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(record))
     (axes,) = draw("exits", tmp_path)
     assert axes.containers[1][0].get_height() == 0
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("") == 1 and "0.0" not in texts
 
 
 # Thresholds

@@ -23,9 +23,11 @@ def test_the_figure_names_model_exits_and_axes(tmp_path):
         assert f"<!-- {label} -->" in text
 
 
-def test_the_same_record_gives_the_same_picture(tmp_path):
-    files = [tmp_path / "a.png", tmp_path / "b.png"]
-    for out in files:
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_record_gives_the_same_picture(tmp_path, monkeypatch, suffix):
+    files = [tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"]
+    for day, out in enumerate(files, 1):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(86400 * day))
         main(["frontier", "aebnas_digits", "--out", str(out)])
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -251,14 +251,15 @@ def test_the_choice_is_among_the_front_and_weighs_accuracy_against_the_target():
 def test_records_are_read_by_scale_name_and_seed(tmp_path):
     candidate = {"trial": "0", "evaluation": {"average_macs": 1}, "architecture": {}}
     for scale, name, seed in (
-        ("reduced", "b", 1),
-        ("reduced", "a", 2),
-        ("paper", "a", 1),
+        ("reduced", "svhn_nachos", 1),
+        ("reduced", "cifar10_aebnas", 2),
+        ("paper", "cifar10_aebnas", 1),
     ):
         path = tmp_path / scale / f"{name}_seed{seed}.json"
         path.parent.mkdir(exist_ok=True)
+        settings = EXPERIMENTS[name].settings(scale, seed).to_dict()
         record = {
-            **{"experiment": name, "scale": scale, "settings": {"seed": seed}},
+            **{"experiment": name, "scale": scale, "settings": settings},
             **{"candidates": [candidate], "front": [], "fine_front": []},
             "selected": {"trial": "0", "test": {"average_macs": {}}},
             "hypervolume": [],
@@ -269,8 +270,8 @@ def test_records_are_read_by_scale_name_and_seed(tmp_path):
         records = experiments.load(*arguments)
         return [f"{r['experiment']}_{r['settings']['seed']}" for r in records]
 
-    assert found("reduced", tmp_path) == ["a_2", "b_1"]
-    assert found("reduced", tmp_path, ["b"]) == ["b_1"]
+    assert found("reduced", tmp_path) == ["cifar10_aebnas_2", "svhn_nachos_1"]
+    assert found("reduced", tmp_path, ["svhn_nachos"]) == ["svhn_nachos_1"]
     assert found("smoke", tmp_path) == []
 
 

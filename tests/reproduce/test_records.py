@@ -5,7 +5,7 @@ import pytest
 
 from reproduce import archive, oracles
 from reproduce.__main__ import main
-from search import SearchSpace
+from search import Settings
 from search.surrogate import SURROGATES
 from zoo import Architecture, macs
 
@@ -96,7 +96,7 @@ def record(request):
 
 
 def test_recorded_architectures_are_of_the_space_that_was_searched(record):
-    space = SearchSpace(**record["settings"]["space"])
+    space = Settings.from_dict(record["settings"]).search_space()
     for candidate in record["candidates"]:
         space.encode(Architecture.from_dict(candidate["architecture"]))
 

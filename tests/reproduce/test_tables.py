@@ -8,6 +8,7 @@ import pytest
 
 from reproduce import experiments, published, tables
 from reproduce.__main__ import main
+from reproduce.experiments import EXPERIMENTS
 from reproduce.tables import Row
 from zoo import registry
 
@@ -24,18 +25,17 @@ TARGET = 2.44e6
 
 @pytest.fixture
 def write(tmp_path):
-    """A function: write a record of made-up numbers; its score is `100 x valid`."""
+    """A function: write a record of made-up numbers."""
+    (tmp_path / "reduced").mkdir()
 
-    def write(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6, valid=0.6):
-        def measured(trial, accuracy):
-            evaluation = {"accuracy": accuracy, "average_macs": TARGET}
-            return {"trial": trial, "evaluation": evaluation, "architecture": {}}
-
+    def write(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6):
+        evaluation = {"accuracy": 0.99, "average_macs": 3e6}
+        candidate = {"trial": "1", "evaluation": evaluation, "architecture": {}}
         record = {
             "experiment": name,
             "scale": scale,
-            "settings": {"target_macs": TARGET, "seed": seed},
-            "candidates": [measured("0", 0.99), measured("1", valid)],
+            "settings": EXPERIMENTS[name].settings(scale, seed).to_dict(),
+            "candidates": [candidate],
             **{"front": ["1"], "fine_front": [], "hypervolume": []},
             "selected": {
                 "trial": "1",
@@ -68,9 +68,9 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
     write, tmp_path, call
 ):
     values = {
-        "cifar10_aebnas": [(0.7012, 2.4e6, 0.61), (0.7244, 2.6e6, 0.62)],
-        "cifar10_nachos": [(0.6523, 2.1e6, 0.55), (0.6391, 2.3e6, 0.52)],
-        "cifar10_static": [(0.5, 3e6, 0.41), (0.6, 3e6, 0.42)],
+        "cifar10_aebnas": [(0.7012, 2.4e6), (0.7244, 2.6e6)],
+        "cifar10_nachos": [(0.6523, 2.1e6), (0.6391, 2.3e6)],
+        "cifar10_static": [(0.5, 3e6), (0.6, 3e6)],
     }
     for name, runs in values.items():
         for seed, run in enumerate(runs, 1):
@@ -78,7 +78,7 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
     rows = measured(call("table", "cifar10", "--results", tmp_path, "--json"))
     assert set(rows) == {SYSTEMS[name] for name in values}
     for name, runs in values.items():
-        accuracy, average, valid = zip(*runs)
+        accuracy, average = zip(*runs)
         accuracy = [100 * each for each in accuracy]
         average = [each / 1e6 for each in average]
         system, mean = SYSTEMS[name], statistics.mean(accuracy)
@@ -88,10 +88,10 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
             f"{statistics.mean(average):.2f} ± {statistics.stdev(average):.2f}"
         )
         assert row["seeds"] == "2"
-        valid = [100 * each for each in valid]
-        score = f"{statistics.mean(valid):.2f} ± {statistics.stdev(valid):.2f}"
-        assert row["score"] == score
-        assert row["target (M)"] == "2.44"
+        score = [a - 10 * abs(m / 2.44 - 1) for a, m in zip(accuracy, average)]
+        expected = f"{statistics.mean(score):.2f} ± {statistics.stdev(score):.2f}"
+        assert row["score"] == expected
+        assert row["target (M)"] == ("" if system == "Static NAS" else "2.44")
         if system in PUBLISHED:
             assert row["difference"] == f"{mean - PUBLISHED[system]:+.2f}"
             assert row["compared with"] == system
@@ -117,7 +117,8 @@ def test_one_seed_has_no_spread_and_scales_are_rows_of_their_own(write, tmp_path
 def test_a_record_that_run_wrote_becomes_a_row(ran, tmp_path):
     done = ran("cifar10_aebnas")
     (tmp_path / "reduced").mkdir()
-    record = json.dumps(done.record | {"scale": "reduced"})
+    settings = EXPERIMENTS["cifar10_aebnas"].settings("reduced", 1).to_dict()
+    record = json.dumps(done.record | {"scale": "reduced", "settings": settings})
     (tmp_path / "reduced" / done.path.name).write_text(record)
     columns, rows, _ = tables.table("cifar10", tmp_path)
     row = measured(dict(zip(columns, row)) for row in rows)["AEBNAS"]
@@ -126,9 +127,8 @@ def test_a_record_that_run_wrote_becomes_a_row(ran, tmp_path):
     assert (
         row["average MACs (M, aebnas)"] == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
     )
-    candidate = done.record["candidates"][int(done.record["selected"]["trial"])]
-    spent = candidate["metrics"]["average_macs"]
-    score = 100 * (1 - candidate["metrics"]["error"]) - 10 * abs(spent / TARGET - 1)
+    spent = test["average_macs"]["aebnas"]
+    score = 100 * test["accuracy"] - 10 * abs(spent / TARGET - 1)
     assert float(row["score"]) == pytest.approx(score, abs=0.006)
 
 
@@ -151,8 +151,8 @@ def test_the_ablation_sets_tuned_thresholds_beside_fixed_ones(write, tmp_path, c
     "name, data",
     [("cifar10", "cifar10"), ("svhn", "svhn_cropped"), ("cifar100", "cifar100")],
 )
-def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data, tmp_path):
-    columns, rows, _ = tables.table(name, tmp_path)
+def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data):
+    columns, rows, _ = tables.table(name)
     rows = {row[0]: dict(zip(columns, row)) for row in rows if row[0].startswith("`")}
     records = [registry.config(model) for model in registry.list_models()]
     for path in tables.BASELINES.glob("*.json"):
@@ -172,6 +172,7 @@ def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data, tm
             f"{record['training']['recipe']['epochs']} epochs"
             in (row["protocol or source"])
         )
+        assert record["notes"][0] in row["protocol or source"]
         beside = accuracies.get(tables.BESIDE.get(record["name"]))
         difference = "" if beside is None else 100 * test["accuracy"] - beside
         assert row["difference"] == (difference and f"{difference:+.2f}")
@@ -182,9 +183,9 @@ def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data, tm
 
 
 @pytest.mark.parametrize("data", ["cifar10", "svhn_cropped", "cifar100"])
-def test_every_published_network_is_a_row_with_its_source(data, tmp_path):
+def test_every_published_network_is_a_row_with_its_source(data):
     name = {"svhn_cropped": "svhn"}.get(data, data)
-    rows = tables.table(name, tmp_path)[1]
+    rows = tables.table(name)[1]
     rows = [row for row in rows if row[1] in ("published", "derived")]
     expected = [row for row in published.PUBLISHED if row.data == data]
     assert sorted(row[0] for row in rows) == sorted(row.system for row in expected)
@@ -211,10 +212,12 @@ def test_the_accuracy_of_aebnas_follows_from_both_statements():
 
 
 @pytest.mark.parametrize("name", ["svhn", "cifar100"])
-def test_accuracies_of_aebnas_that_are_not_available_are_empty(name, call, tmp_path):
-    rows = call("table", name, "--results", tmp_path, "--json")
-    (row,) = [row for row in rows if row["system"] == "AEBNAS"]
-    assert (row["kind"], row["accuracy (%)"]) == ("published", "")
+def test_accuracies_of_aebnas_that_are_not_available_are_empty(name, call):
+    rows = call("table", name, "--json")
+    (row,) = [
+        row for row in rows if row["system"] == "AEBNAS" and row["kind"] == "published"
+    ]
+    assert row["accuracy (%)"] == ""
     assert row["average MACs (M, aebnas)"] == ""
     assert row["target (M)"] == {"svhn": "1.00", "cifar100": "17.00"}[name]
 
@@ -278,17 +281,17 @@ def test_the_order_is_not_tested_without_records_of_every_method(missing):
 
 def test_the_table_ends_with_the_order(write, tmp_path, call):
     assert "not tested" in call("table", "cifar10", "--results", tmp_path)
-    for name, valid in zip(SYSTEMS, (0.6, 0.5, 0.4)):
-        write(name, valid=valid)
+    for name, accuracy in zip(SYSTEMS, (0.6, 0.5, 0.4)):
+        write(name, accuracy=accuracy)
     assert "holds here" in call("table", "cifar10", "--results", tmp_path)
-    write("cifar10_aebnas", valid=0.3)
+    write("cifar10_aebnas", accuracy=0.3)
     assert "does not hold" in call("table", "cifar10", "--results", tmp_path)
 
 
 def test_the_order_compares_scores_of_one_scale(write, tmp_path, call):
-    for name, valid in zip(SYSTEMS, (0.6, 0.5, 0.4)):
-        write(name, valid=valid)
-    write("cifar10_edanas", scale="paper", valid=0.7)
+    for name, accuracy in zip(SYSTEMS, (0.6, 0.5, 0.4)):
+        write(name, accuracy=accuracy)
+    write("cifar10_edanas", scale="paper", accuracy=0.7)
     assert "holds here" in call("table", "cifar10", "--results", tmp_path)
 
 
@@ -310,6 +313,7 @@ def from_latex(text):
     rows = []
     for line in (head, *body):
         line = line.removesuffix(r" \\").replace(r"$\pm$", "±")
+        line = line.replace(r"$\sim$", "~")
         cells = re.split(r"(?<!\\) & ", line)
         assert not any(re.search(r"(?<!\\)[&%$#_{}]", cell) for cell in cells)
         rows.append(
@@ -408,6 +412,25 @@ def test_a_record_that_is_damaged_or_misplaced_is_named(damage, write, tmp_path,
     damage(tmp_path / "reduced" / "cifar10_aebnas_seed1.json")
     (path,) = (tmp_path / "reduced").iterdir()
     assert str(path) in fail("table", "cifar10", "--results", tmp_path)
+
+
+def test_a_record_of_other_settings_is_named_with_what_differs(write, tmp_path, fail):
+    write("cifar10_nachos")
+    path = tmp_path / "reduced" / "cifar10_nachos_seed1.json"
+    record = json.loads(path.read_text())
+    record["settings"]["recipe_changes"] = {}
+    path.write_text(json.dumps(record))
+    message = fail("table", "cifar10", "--results", tmp_path)
+    assert str(path) in message
+    assert "differ in recipe_changes." in message
+
+
+def test_a_folder_without_a_scale_is_an_error_that_says_what_is_expected(
+    write, tmp_path, fail
+):
+    write("cifar10_aebnas")
+    message = fail("table", "cifar10", "--results", tmp_path / "reduced")
+    assert "smoke, reduced, paper" in message
 
 
 def test_an_unknown_table_is_an_error_that_names_the_known_ones(capsys):

@@ -120,10 +120,10 @@ CHANGES = {
         ": trials with a hypervolume:",
     ),
     "seed": (set_in("settings", "seed"), ": place:"),
-    "settings": (set_in("settings", "trials"), ": settings:"),
+    "settings": (set_in("settings", "trials"), ": changed settings:"),
     "settings, recipe": (
         set_in("settings", "recipe_changes", "epochs"),
-        ": settings:",
+        ": changed settings: recorded ['recipe_changes']",
     ),
     "selected": (select_another, ": selected trial:"),
     "test, accuracy": (
