@@ -53,21 +53,7 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw a figure; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m figures", description="Draw a figure from models and records."
-    )
-    figures = parser.add_subparsers(dest="figure", required=True, metavar="NAME")
-    for name, (text, own) in FIGURES.items():
-        sub = figures.add_parser(name, help=text, description=f"Draw {text}.")
-        for flag, settings in own:
-            sub.add_argument(flag, **settings)
-        sub.add_argument(
-            "--out",
-            required=True,
-            type=pathlib.Path,
-            metavar="FILE",
-            help=".png, .svg or .pdf",
-        )
+    parser = _parser()
     options = vars(parser.parse_args(arguments))
     figure = options.pop("figure")
     try:
@@ -83,6 +69,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"figures {figure}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m figures", description="Draw a figure from models and records."
+    )
+    figures = parser.add_subparsers(dest="figure", required=True, metavar="NAME")
+    for name, (text, own) in FIGURES.items():
+        sub = figures.add_parser(name, help=text, description=f"Draw {text}.")
+        for flag, settings in own:
+            sub.add_argument(flag, **settings)
+        sub.add_argument(
+            "--out",
+            required=True,
+            type=pathlib.Path,
+            metavar="FILE",
+            help=".png, .svg or .pdf",
+        )
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from reproduce import finetune, tables
 from zoo.cards import million, percent
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
 TEXT = README.read_text(encoding="utf-8")
 
 
@@ -30,14 +32,19 @@ def test_every_file_that_is_linked_exists(path):
     assert os.path.exists(README.parent / path)
 
 
-@pytest.mark.parametrize("line", re.findall(r"(?m)^python -m (\w+ \w+)", TEXT))
-def test_every_command_named_exists(line, capsys):
-    package, command = line.split()
-    main = importlib.import_module(f"{package}.__main__").main
-    with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
-    assert stopped.value.code == 0
-    assert command in capsys.readouterr().out
+def commands():
+    """The commands of all documentation: those that begin a line of a shell block."""
+    texts = [TEXT, *(path.read_text("utf-8") for path in sorted(DOCS.glob("*.md")))]
+    for block in re.findall(r"```bash\n(.*?)```", "".join(texts), re.DOTALL):
+        lines = block.replace("\\\n", " ").splitlines()
+        yield from (line for line in lines if line.startswith("python -m "))
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_of_the_documentation_is_understood(line):
+    package, *arguments = shlex.split(line, comments=True)[2:]
+    parser = importlib.import_module(f"{package}.__main__")._parser()
+    assert parser.parse_args(arguments)
 
 
 def test_every_pretrained_model_is_listed_with_its_accuracy():

@@ -1,7 +1,9 @@
 import dataclasses
+import importlib
 import importlib.metadata
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -494,3 +496,12 @@ def test_what_cannot_be_exported_is_named(copy, tmp_path):
     with pytest.raises(ValueError, match="holds no search"):
         export(tmp_path / "nothing", "0", out)
     assert not out.exists()
+
+
+def test_without_keras_tuner_the_error_says_what_to_install(monkeypatch):
+    for name in list(sys.modules):
+        if name.split(".")[0] == "search":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "\.\[search\]"'):
+        importlib.import_module("search")
