@@ -93,6 +93,18 @@ def test_the_lead_of_searched_branches_is_that_of_the_records():
     assert f"fixed ones by {min(leads):.1f} to {max(leads):.1f} points" in text
 
 
+def test_the_accuracies_on_pixel_exact_pictures_are_those_of_the_record():
+    path = tables.BASELINES.parent / "pixel_exact.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    found = {row["model"]: row["exact"] for row in rows}
+    assert {each["samples"] for each in found.values()} == {9968}
+    small, medium, large = (
+        f"{100 * found[f'aebnas_cifar10_{size}']['accuracy']:.2f}"
+        for size in ("small", "medium", "large")
+    )
+    assert f"reach {small}, {medium} and {large} %" in " ".join(TEXT.split())
+
+
 def test_the_gain_of_fine_tuning_is_that_of_the_record():
     path = tables.BASELINES.parent / "finetune_digits.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]

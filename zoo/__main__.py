@@ -519,14 +519,14 @@ def _model_and_data(
 
 def _choose_thresholds(
     model: EarlyExitClassifier, dataset: Dataset, options: argparse.Namespace
-) -> str | None:
+) -> dict[str, Any] | None:
     """Set the thresholds that the options ask for; says how, for the record."""
     cost = macs(model.architecture, model.num_classes, options.convention)
     if options.max_macs is not None:
         chosen = exits.thresholds_for_budget(
             *_validation(model, dataset), cost, options.max_macs, rule=model.exit_rule
         )
-        how = f"most accurate within {options.max_macs:,.0f}"
+        how = {"max_macs": round(options.max_macs)}
     elif options.target_macs is not None:
         chosen = exits.tune_thresholds(
             *_validation(model, dataset),
@@ -534,11 +534,11 @@ def _choose_thresholds(
             target_macs=options.target_macs,
             rule=model.exit_rule,
         )
-        how = f"best by the paper's score for {options.target_macs:,.0f}"
+        how = {"target_macs": round(options.target_macs)}
     else:
         return None
     model.thresholds = chosen.thresholds
-    return f"{how} average MACs ({options.convention}) on the validation split"
+    return how | {"convention": options.convention}
 
 
 def _validation(

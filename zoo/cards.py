@@ -147,6 +147,7 @@ def _command(record: dict[str, Any]) -> str:
     """The command that repeats the recorded training."""
     facts, recipe = record["training"], record["training"]["recipe"]
     source = "--start" if facts.get("start") else "--architecture"
+    chosen = facts.get("thresholds") or {}
     options = {
         source: facts.get("start") or record["name"],
         "--teacher": facts.get("teacher"),
@@ -161,6 +162,9 @@ def _command(record: dict[str, Any]) -> str:
             f"{weight:g}" for weight in record["model"]["exit_weights"] or ()
         )
         or None,
+        "--max-macs": chosen.get("max_macs"),
+        "--target-macs": chosen.get("target_macs"),
+        "--convention": chosen.get("convention"),
         "--seed": facts.get("seed"),
         "--out": "DIR",
     }
