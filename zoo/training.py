@@ -455,7 +455,9 @@ class _Batches(keras.utils.PyDataset):
     """Full batches in an order that depends on seed and epoch alone."""
 
     def __init__(self, split: Split, batch_size: int, seed: int) -> None:
-        super().__init__()
+        # Two threads have Keras switch off the autotuning of TensorFlow's input (2.21),
+        # the end of which can take as long as the training where cores are scarce.
+        super().__init__(workers=2)
         self.split = split
         self.batch_size = batch_size
         self.seed = seed
