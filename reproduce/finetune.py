@@ -80,7 +80,9 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "start": start,
             "seeds": len(accuracies),
             "mean": float(np.mean(accuracies)),
-            "spread": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
+            "spread": float(np.std(accuracies, ddof=1))
+            if len(accuracies) > 1
+            else None,
         }
         for start, accuracies in found.items()
     ]

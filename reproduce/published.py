@@ -97,6 +97,10 @@ PUBLISHED = (
     Published("cifar10", "Static NAS 2", 86.8, 37.21e6, EDANAS_I),
     Published("cifar10", "Static NAS 3", 81.3, 18.14e6, EDANAS_I),
     Published("cifar10", "Static NAS 4", 78.2, 10.64e6, EDANAS_I),
+    Published(
+        *("cifar10", "AEBNAS, large", None, None, AEBNAS_TEXT),
+        target_macs=17e6,
+    ),
     Published("cifar10", "EECNN", 76.50, 7.48e6, NACHOS_II),
     Published("cifar10", "EEAlexNet", 73.03, 233.46e6, NACHOS_II),
     Published("cifar10", "EEResNet20", 69.71, 21.25e6, NACHOS_II),

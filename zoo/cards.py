@@ -129,7 +129,14 @@ def render(record: dict[str, Any]) -> str:
     if record["training"]:
         parts += ["## Training", _facts(record["training"])]
         if "recipe" in record["training"] and "data" in record:
-            parts += ["To train it again:", f"```\n{_command(record)}\n```"]
+            start = record["training"].get("start")
+            again = (
+                f"To train it again from `{start}`, which has to be trained first "
+                "unless it is a pretrained model:"
+                if start
+                else "To train it again:"
+            )
+            parts += [again, f"```\n{_command(record)}\n```"]
     if record.get("frontier"):
         points = thinned(record["frontier"])
         parts += [

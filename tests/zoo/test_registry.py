@@ -566,7 +566,7 @@ def test_a_pretrained_model_loads_and_is_documented(name):
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_command_on_the_card_repeats_the_recorded_training(name):
     record = registry.config(name)
-    _, after = zoo.card(name).split("To train it again:")
+    _, after = zoo.card(name).split("To train it again")
     command = after.split("```")[1].replace("\\\n", " ")
     start, *arguments = command.split("python -m zoo ")[1:]
     assert not arguments
