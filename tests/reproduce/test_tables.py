@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 
+import numpy as np
 import pytest
 
 from reproduce import experiments, published, tables
@@ -440,3 +441,96 @@ def test_an_unknown_table_is_an_error_that_names_the_known_ones(capsys):
         main(["table", "cifar11"])
     err = capsys.readouterr().err
     assert "'cifar11'" in err and all(name in err for name in tables.TABLES)
+
+
+def test_the_documented_results_are_those_of_the_records():
+    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
+    rows = tables.searched("reduced", list(SYSTEMS))
+    ablation = tables.searched("reduced", tables.TUNED)
+    assert [row.system for row in rows] == list(SYSTEMS.values())
+    assert len(ablation) == len(tables.TUNED)
+    for row in rows + ablation:
+        assert row.seeds == 3
+        system, _, accuracy, average, _, _, score, *_ = tables._cells(row)
+        assert f"| {system} | {accuracy} | {average} | {score} |" in text
+    verdict = tables.order(rows, "reduced")
+    assert verdict in " ".join(text.split())
+    readme = (tables.BASELINES.parents[2] / "README.md").read_text("utf-8")
+    scores = verdict.split("test split: ")[1].split(". No")[0]
+    assert scores in " ".join(readme.split())
+
+
+def test_what_the_documentation_says_of_single_seeds_is_so():
+    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
+
+    def accuracy(name):
+        return tables.searched("reduced", [name])[0].accuracy
+
+    def scores(name):
+        tests = [
+            r["selected"]["test"] for r in experiments.load("reduced", names=[name])
+        ]
+        return [
+            experiments.score(t["accuracy"], t["average_macs"]["aebnas"], TARGET)
+            for t in tests
+        ]
+
+    ours, nachos, edanas = map(scores, list(SYSTEMS)[:3])
+    assert all(a > b > c for a, b, c in zip(ours, nachos, edanas, strict=True))
+    behind = np.mean(ours) - np.mean(edanas)
+    cost = behind - (accuracy("cifar10_aebnas") - accuracy("cifar10_edanas"))
+    assert f"{cost:.1f} of the {behind:.1f} points of score" in text
+    by_accuracy = [
+        [
+            r["selected"]["test"]["accuracy"]
+            for r in experiments.load("reduced", names=[n])
+        ]
+        for n in list(SYSTEMS)[:3]
+    ]
+    ours, nachos, edanas = map(np.array, by_accuracy)
+    assert [(nachos > ours).sum(), (edanas > nachos).sum()] == [1, 1]
+    within = [
+        sum(c["evaluation"]["average_macs"] <= TARGET for c in record["candidates"])
+        for record in experiments.load("reduced", names=["cifar10_nachos"])
+    ]
+    assert sorted(within) == [0, 0, 7]
+    minutes = [
+        r["wall_seconds"] / 60
+        for n in SYSTEMS
+        for r in experiments.load("reduced", names=[n])
+    ]
+    assert f"took {min(minutes):.0f} to {max(minutes):.0f}, with" in text
+    assert f"{sum(minutes) / 120:.1f} hours on two cores" in text
+    for first, second in zip(
+        *(experiments.load("reduced", names=[n]) for n in list(SYSTEMS)[:2])
+    ):
+        initial = first["settings"]["initial_trials"]
+        assert [c["architecture"]["stages"] for c in first["candidates"][:initial]] == [
+            c["architecture"]["stages"] for c in second["candidates"][:initial]
+        ]
+
+
+def test_the_documented_scores_with_thresholds_chosen_alike_are_those_of_the_records():
+    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
+
+    def best(points):
+        return max(
+            experiments.score(point["accuracy"], point["average_macs"], TARGET)
+            for point in points
+        )
+
+    alike, chosen = {}, {}
+    for name, system in list(SYSTEMS.items())[:3]:
+        records = experiments.load("reduced", names=[name])
+        alike[system] = [best(record["fine_front"]) for record in records]
+        chosen[system] = []
+        for record in records:
+            trial = experiments.choose(record)
+            found = [c for c in record["candidates"] if c["trial"] == trial]
+            chosen[system].append(best([found[0]["evaluation"]]))
+    text = " ".join(text.split())
+    means = [f"{system} {np.mean(scores):.1f}" for system, scores in alike.items()]
+    assert ", ".join(means) in text
+    ours, nachos, edanas = (f"{np.mean(chosen[s]):.1f}" for s in alike)
+    assert f"{ours}, {nachos} and {edanas} on that split" in text
+    assert sum(np.greater(alike["NACHOS"], alike["AEBNAS"])) == 1
