@@ -480,6 +480,21 @@ def test_what_the_documentation_says_of_single_seeds_is_so():
     behind = np.mean(ours) - np.mean(edanas)
     cost = behind - (accuracy("cifar10_aebnas") - accuracy("cifar10_edanas"))
     assert f"{cost:.1f} of the {behind:.1f} points of score" in text
+    for name in tables.TUNED[1:]:
+        assert all(a > b for a, b in zip(scores("cifar10_aebnas"), scores(name)))
+    tuned, _, fixed = (
+        [r["selected"]["test"] for r in experiments.load("reduced", names=[name])]
+        for name in tables.TUNED
+    )
+    for test in tuned:
+        assert test["thresholds"][:2] == [0.1, 0.1] and set(test["thresholds"][2:]) == {
+            1
+        }
+    final = [100 * test["utilisation"][-1] for test in fixed]
+    assert f"{min(final):.0f} to {max(final):.0f} % of the images" in text
+    rows = tables.searched("reduced", tables.TUNED)
+    for row in rows[1:]:
+        assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
     by_accuracy = [
         [
             r["selected"]["test"]["accuracy"]
