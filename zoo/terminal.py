@@ -11,20 +11,26 @@ from rich.console import Console
 from rich.table import Table
 
 
-def console() -> Console:
-    """Standard output; where nobody watches, lines need not fit a terminal."""
+def console(width: int = 120) -> Console:
+    """Standard output; `width` is for where no terminal says how wide it is."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=width)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose first column is text and whose others are numbers."""
+    """Print a table whose first column is text and whose others are numbers.
+
+    A terminal too narrow for a word, such as the path of a file, has it on two lines;
+    elsewhere a row is a line, whatever its length.
+    """
     table = Table(*columns, box=box.SIMPLE_HEAD)
+    for column in table.columns:
+        column.overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    console(width=10_000).print(table)
 
 
 def print_json(value: Any) -> None:

@@ -703,7 +703,11 @@ def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
         ({"target": 1.0, "limit": 1.0}, "target and limit are both given"),
         ({"target": 1.0, "objectives": ("error",)}, "With a target, .* two objectives"),
         ({"limit": 1.0, "objectives": ("a", "b", "c")}, "two .*; there are a, b, c"),
-        ({"target": 1.0, "objectives": (MAX_A, MIN_B)}, "target, .* be minimised"),
+        pytest.param(
+            {"target": 1.0, "objectives": (MAX_A, MIN_B)},
+            "target, .* be minimised",
+            id="a target and an objective to maximise",
+        ),
         ({"objectives": ()}, "objectives are .* at least one"),
         ({"objectives": ("error", "error")}, "objectives are .* each once"),
         ({"reference": (1.0,)}, "reference is .*; expected are 2 finite numbers"),
