@@ -33,16 +33,20 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
         How many values were compared, and a line for every mismatch.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        FileNotFoundError: There is no such folder, or no record in it.
         ValueError: A file is damaged, or no record of a known kind.
     """
     folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder} of records.")
+    paths = sorted(folder.rglob("*.json"))
+    if not paths:
+        raise FileNotFoundError(
+            f"There are no records in {folder}; expected is a folder of JSON files, "
+            "such as `run` writes."
+        )
     comparisons = [*_published()]
     for name in registry.list_models():
         comparisons += _model(name, registry.config(name))
-    for path in sorted(folder.rglob("*.json")):
+    for path in paths:
         where = path.relative_to(folder).as_posix()
         try:
             record = json.loads(path.read_text(encoding="utf-8"))

@@ -39,10 +39,12 @@ def test_the_shipped_records_agree(call):
     ],
 )
 def test_what_run_wrote_agrees(name, ran, tmp_path):
-    none, _ = verify.check(tmp_path)
-    count, wrong = verify.check(ran(name).root / "results")
+    shutil.copy(verify.FOLDER / "surrogates_archive.json", tmp_path)
+    before, _ = verify.check(tmp_path)
+    shutil.copytree(ran(name).root / "results", tmp_path / "results")
+    count, wrong = verify.check(tmp_path)
     assert wrong == []
-    assert count > none + 4 * 4  # at least four values a candidate
+    assert count > before + 4 * 4  # at least four values a candidate
 
 
 def other_trial(record):
@@ -207,7 +209,7 @@ def test_a_changed_prediction_of_a_surrogate_is_named(results):
 
 @pytest.mark.parametrize("change", ["accuracy", "points", "source"])
 def test_a_published_accuracy_that_does_not_follow_is_named(
-    change, monkeypatch, tmp_path
+    change, monkeypatch, results
 ):
     rows = {row.system: row for row in published.PUBLISHED if row.data == "cifar10"}
     if change == "accuracy":
@@ -222,7 +224,7 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
         for row in published.PUBLISHED
     )
     monkeypatch.setattr(published, "PUBLISHED", known)
-    _, wrong = verify.check(tmp_path)
+    _, wrong = verify.check(results)
     assert len(wrong) == (2 if change == "accuracy" else 1)
     assert all(line.startswith("published AEBNAS on cifar10: ") for line in wrong)
 
@@ -247,13 +249,13 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
     ],
 )
 def test_a_changed_number_of_a_pretrained_model_is_named(
-    path, named, monkeypatch, tmp_path
+    path, named, monkeypatch, results
 ):
     record = registry.config("aebnas_digits")
     set_in(*path)(record)
     monkeypatch.setattr(registry, "list_models", lambda: ["aebnas_digits"])
     monkeypatch.setattr(registry, "config", lambda name: record)
-    (line,) = verify.check(tmp_path)[1]
+    (line,) = verify.check(results)[1]
     assert line.startswith("aebnas_digits") and named in line
 
 
@@ -281,6 +283,12 @@ def test_a_record_without_a_part_is_named(lost, results, fail):
         del record["candidates"]
     path.write_text(json.dumps(record))
     assert path.name in fail("verify", "--results", results)
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_a_folder_without_records_is_not_said_to_agree(folder, tmp_path, fail):
+    wanted = tmp_path / folder
+    assert f"no records in {wanted};" in fail("verify", "--results", wanted)
 
 
 def test_a_measurement_of_other_weights_is_named(results):
