@@ -99,7 +99,7 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
 def test_two_epochs_from_the_pretrained_weights_beat_two_from_random_ones():
     rows = finetune.finetune(SHIPPED, epochs=2, seeds=(1,))["rows"]
     pretrained, random = [row["accuracy"] for row in rows]
-    assert pretrained > random + 0.02  # 0.98 and 0.94 when it was recorded
+    assert pretrained > random + 0.03  # 0.98 and 0.94 when it was recorded
     assert [row["start"] for row in rows] == ["pretrained", "random"]
 
 
