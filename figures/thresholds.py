@@ -41,7 +41,7 @@ def thresholds(
     names = exit_names(record["model"])[:-1]
     if len(set(exits)) != 2 or not all(1 <= k <= len(names) for k in exits):
         raise ValueError(
-            f"exits is {tuple(exits)}; expected are two different ones of "
+            f"exits is {tuple(exits)}; expected two different ones of "
             f"1 to {len(names)}, the exits of {name} but the last."
         )
     across, up = (k - 1 for k in exits)

@@ -50,7 +50,7 @@ class Experiment:
         """
         if scale not in SCALES:
             raise ValueError(
-                f"There is no scale {scale!r}; known are {', '.join(SCALES)}."
+                f"There is no scale {scale!r}; choose from {', '.join(SCALES)}."
             )
         size = SCALES[scale]
         space = {"resolutions": size.resolutions} if size.resolutions else {}
@@ -178,7 +178,7 @@ def experiment(name: str) -> Experiment:
     """
     if name not in EXPERIMENTS:
         raise ValueError(
-            f"There is no experiment {name!r}; known are {', '.join(EXPERIMENTS)}."
+            f"There is no experiment {name!r}; choose from {', '.join(EXPERIMENTS)}."
         )
     return EXPERIMENTS[name]
 
@@ -298,7 +298,7 @@ def load(
     results = pathlib.Path(results)
     if not any((results / each).is_dir() for each in SCALES):
         raise FileNotFoundError(
-            f"There are no records in {results}; expected is a folder that holds one "
+            f"There are no records in {results}; expected a folder that holds one "
             f"of the folders {', '.join(SCALES)}, such as `run` writes."
         )
     records = [_read(path) for path in sorted((results / scale).glob("*.json"))]
@@ -318,7 +318,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         ) from error
     if (path.parent.name, path.stem) != (scale, stem):
         raise ValueError(
-            f"{path} holds the record {scale}/{stem}.json; expected is that its place "
+            f"{path} holds the record {scale}/{stem}.json; expected that its place "
             "and name say so."
         )
     wrong = changed_settings(record)

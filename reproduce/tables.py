@@ -289,7 +289,9 @@ def table(
         ValueError: There is no such table.
     """
     if name not in TABLES:
-        raise ValueError(f"There is no table {name!r}; known are {', '.join(TABLES)}.")
+        raise ValueError(
+            f"There is no table {name!r}; choose from {', '.join(TABLES)}."
+        )
     if name == "surrogates":
         columns = (
             *("surrogate", "kind", "candidates", "target", "RMSE", "Spearman"),

@@ -40,7 +40,7 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
     paths = sorted(folder.rglob("*.json"))
     if not paths:
         raise FileNotFoundError(
-            f"There are no records in {folder}; expected is a folder of JSON files, "
+            f"There are no records in {folder}; expected a folder of JSON files, "
             "such as `run` writes."
         )
     comparisons = [*_published()]

@@ -186,7 +186,7 @@ def _number(flag: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{flag} has {text!r}; expected is a number.") from None
+        raise ValueError(f"{flag} has {text!r}; expected a number.") from None
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ def launch(command: Sequence[str], workers: int) -> int:
         ValueError: There is no worker.
     """
     if workers < 1:
-        raise ValueError(f"workers is {workers}; expected is 1 or more.")
+        raise ValueError(f"workers is {workers}; expected 1 or more.")
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     shared = {
         "KERASTUNER_ORACLE_IP": HOST,

@@ -81,7 +81,7 @@ class ParetoOracle(keras_tuner.Oracle):
         }
         for name, (value, least) in limits.items():
             if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} is {value!r}; expected is {least} or more.")
+                raise ValueError(f"{name} is {value!r}; expected {least} or more.")
         objective = Objectives(objectives)
         super().__init__(
             objective=objective, max_trials=max_trials, seed=int(seed), **kwargs
@@ -332,7 +332,7 @@ class RandomOracle(ParetoOracle):
         **kwargs: Any,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected is 1 or more.")
+            raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
         super().__init__(
             objectives,
             hyperparameters=space.hyperparameters(),
@@ -420,7 +420,7 @@ class NSGA2Oracle(RandomOracle):
         **kwargs: Any,
     ) -> None:
         if population < 2:
-            raise ValueError(f"population is {population}; expected is 2 or more.")
+            raise ValueError(f"population is {population}; expected 2 or more.")
         super().__init__(space, objectives, **kwargs)
         self.population = int(population)
 
@@ -508,18 +508,18 @@ class AEBNASOracle(NSGA2Oracle):
         super().__init__(space, objectives, population=population, **kwargs)
         for name, value in (("target", target), ("limit", limit)):
             if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}; expected is above 0.")
+                raise ValueError(f"{name} is {value!r}; expected above 0.")
             if value is not None and (self.objective.signs < 0).any():
                 raise ValueError(f"With a {name}, all objectives must be minimised.")
             if value is not None and len(self.objective.names) != 2:
                 raise ValueError(
-                    f"With a {name}, expected are two objectives; there are "
+                    f"With a {name}, expected two objectives; there are "
                     f"{', '.join(self.objective.names)}."
                 )
         if target is not None and limit is not None:
-            raise ValueError("target and limit are both given; expected is one.")
+            raise ValueError("target and limit are both given; expected one.")
         if generations < 1:
-            raise ValueError(f"generations is {generations}; expected is 1 or more.")
+            raise ValueError(f"generations is {generations}; expected 1 or more.")
         surrogates.surrogate(surrogate)  # known?
         self.target, self.limit, self.surrogate = target, limit, surrogate
         self.generations = int(generations)

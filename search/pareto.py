@@ -75,12 +75,12 @@ class Objectives(keras_tuner.Objective):
         self.names = tuple(each.name for each in self.objectives)
         if not self.names or len(set(self.names)) < len(self.names):
             raise ValueError(
-                f"objectives are {self.names}; expected is at least one, each once."
+                f"objectives are {self.names}; expected at least one, each once."
             )
         for each in self.objectives:
             if each.direction not in ("min", "max"):
                 raise ValueError(
-                    f"The direction of {each.name} is {each.direction!r}; allowed are "
+                    f"The direction of {each.name} is {each.direction!r}; expected "
                     "min, max."
                 )
         super().__init__(self.names[0], self.objectives[0].direction)
@@ -147,7 +147,7 @@ def _checked(points: Any) -> np.ndarray:
     points = np.asarray(points, float)
     if points.size and (points.ndim != 2 or not np.isfinite(points).all()):
         raise ValueError(
-            f"points have the shape {points.shape}; expected are finite numbers of "
+            f"points have the shape {points.shape}; expected finite numbers of "
             "shape (points, objectives)."
         )
     return points
@@ -159,5 +159,5 @@ def check_numbers(name: str, values: Sequence[float], count: int) -> np.ndarray:
     if len(values) != count or not all(
         isinstance(v, numbers.Real) and np.isfinite(v) for v in values
     ):
-        raise ValueError(f"{name} is {values!r}; expected are {count} finite numbers.")
+        raise ValueError(f"{name} is {values!r}; expected {count} finite numbers.")
     return np.array(values, float)

@@ -98,20 +98,17 @@ class Settings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(
-                f"There is no method {self.method!r}; known are {', '.join(METHODS)}."
+                f"There is no method {self.method!r}; choose from {', '.join(METHODS)}."
             )
         for name in ("trials", "initial_trials", "train_images", "latency_batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value!r}; expected is 1 or more.")
+                raise ValueError(f"{name} is {value!r}; expected 1 or more.")
         if self.target_macs is not None and not self.target_macs > 0:
-            raise ValueError(
-                f"target_macs is {self.target_macs!r}; expected is above 0."
-            )
+            raise ValueError(f"target_macs is {self.target_macs!r}; expected above 0.")
         if self.convention not in CONVENTIONS:
             raise ValueError(
-                f"convention is {self.convention!r}; allowed are "
-                f"{', '.join(CONVENTIONS)}."
+                f"convention is {self.convention!r}; expected {', '.join(CONVENTIONS)}."
             )
         method = METHODS[self.method]
         if method.macs_as == "limit" and self.target_macs is None:

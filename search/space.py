@@ -85,13 +85,13 @@ class SearchSpace:
     ) -> None:
         self.resolutions = _subset("resolutions", resolutions, RESOLUTIONS)
         if not self.resolutions:
-            raise ValueError("resolutions is empty; expected is at least one.")
+            raise ValueError("resolutions is empty; expected at least one.")
         self.exits = _subset("exits", exits, range(EXIT_POSITIONS))
         self.fixed_branches = bool(fixed_branches)
         self.thresholds = check_thresholds(thresholds)
         if self.exits and not any(threshold < 1 for threshold in self.thresholds):
             raise ValueError(
-                f"thresholds is {thresholds!r}; expected is at least one below 1, or "
+                f"thresholds is {thresholds!r}; expected at least one below 1, or "
                 "no exits."
             )
         self.tune_thresholds = bool(tune_thresholds)
@@ -277,7 +277,7 @@ class SearchSpace:
             if isinstance(branch, FixedBranch) != self.fixed_branches:
                 kind = "fixed" if self.fixed_branches else "searched"
                 raise ValueError(
-                    f"branches[{e - 1}] is {branch}; expected is a {kind} one."
+                    f"branches[{e - 1}] is {branch}; expected a {kind} one."
                 )
             for m, module in enumerate(getattr(branch, "modules", ()), 1):
                 value[f"exit{e}/module{m}/size"] = module.size
@@ -343,18 +343,18 @@ class SearchSpace:
     def _one(self, genes: Any) -> np.ndarray:
         genes = self._checked(genes)
         if genes.ndim != 1:
-            raise ValueError(f"genes have the shape {genes.shape}; expected is (82,).")
+            raise ValueError(f"genes have the shape {genes.shape}; expected (82,).")
         return genes
 
     def _checked(self, genes: Any) -> np.ndarray:
         genes = np.asarray(genes)
         if genes.ndim not in (1, 2) or genes.shape[-1] != len(self._genes):
             raise ValueError(
-                f"genes have the shape {genes.shape}; expected is ({len(self._genes)},)"
+                f"genes have the shape {genes.shape}; expected ({len(self._genes)},)"
                 f" or (candidates, {len(self._genes)})."
             )
         if not np.issubdtype(genes.dtype, np.integer):
-            raise ValueError(f"genes are {genes.dtype}; expected are integers.")
+            raise ValueError(f"genes are {genes.dtype}; expected integers.")
         wrong = np.argwhere((genes < 0) | (genes >= self._counts))
         if len(wrong):
             *row, column = wrong[0]
@@ -380,7 +380,7 @@ def _subset(name: str, values: Iterable[int], allowed: Sequence[int]) -> tuple:
     for value in values:
         if value not in allowed:
             options = ", ".join(map(str, allowed))
-            raise ValueError(f"{name} holds {value!r}; allowed are {options}.")
+            raise ValueError(f"{name} holds {value!r}; expected {options}.")
     return tuple(sorted(set(map(int, values))))
 
 

@@ -115,7 +115,7 @@ def surrogate(name: str, seed: int = 0) -> Any:
     """
     if name not in SURROGATES:
         raise ValueError(
-            f"The surrogate is {name!r}; known are {', '.join(SURROGATES)}."
+            f"The surrogate is {name!r}; choose from {', '.join(SURROGATES)}."
         )
     return SURROGATES[name](seed)
 

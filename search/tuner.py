@@ -331,7 +331,7 @@ def check_metrics(names: Iterable[str], latency: bool) -> None:
     for name in names:
         if name not in METRICS:
             raise ValueError(
-                f"There is no metric {name!r}; known are {', '.join(METRICS)}."
+                f"There is no metric {name!r}; choose from {', '.join(METRICS)}."
             )
         if name == "latency_ms" and not latency:
             raise ValueError("latency_ms is measured only with a latency_batch_size.")

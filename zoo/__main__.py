@@ -554,7 +554,7 @@ def _floats(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"--thresholds is {text!r}; expected are numbers such as 0.3,0.5."
+            f"--thresholds is {text!r}; expected numbers such as 0.3,0.5."
         ) from None
 
 

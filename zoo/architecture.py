@@ -60,7 +60,7 @@ def _require(field: str, value: Any, allowed: Sequence[int]) -> int:
     """Return `value` as a plain int, or raise if it is not one of `allowed`."""
     if isinstance(value, (bool, str)) or value not in allowed:
         options = ", ".join(map(str, allowed))
-        raise ValueError(f"{field} is {value!r}; allowed are {options}.")
+        raise ValueError(f"{field} is {value!r}; expected {options}.")
     return int(value)
 
 
@@ -120,9 +120,7 @@ class ConvModule:
         _choose(self, "kernel", BRANCH_KERNELS)
         _choose(self, "expansion", BRANCH_EXPANSIONS)
         if self.pool not in (0, 1):
-            raise ValueError(
-                f"ConvModule.pool is {self.pool!r}; allowed are True, False."
-            )
+            raise ValueError(f"ConvModule.pool is {self.pool!r}; expected True, False.")
         object.__setattr__(self, "pool", bool(self.pool))
 
     @property
@@ -357,20 +355,20 @@ def check_thresholds(
 ) -> tuple[float, ...]:
     """Return the thresholds as floats, or raise a ValueError that names the bad one."""
     if not isinstance(thresholds, Iterable) or isinstance(thresholds, str):
-        raise ValueError(f"{field} is {thresholds!r}; expected is one number an exit.")
+        raise ValueError(f"{field} is {thresholds!r}; expected one number an exit.")
     thresholds = tuple(thresholds)
     if count is not None:
         _require_length(field, thresholds, count)
     for i, threshold in enumerate(thresholds):
         if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
-            raise ValueError(f"{field}[{i}] is {threshold!r}; allowed is 0 to 1.")
+            raise ValueError(f"{field}[{i}] is {threshold!r}; expected 0 to 1.")
     return tuple(float(threshold) for threshold in thresholds)
 
 
 def _branch_from_ofa(modules: Sequence[Sequence[int]]) -> Branch:
     if len(modules) != 2 or any(len(module) != 4 for module in modules):
         raise ValueError(
-            f"A branch in e_ks is {modules!r}; expected are two lists "
+            f"A branch in e_ks is {modules!r}; expected two lists "
             "[size, kernel, expansion, pool]."
         )
     first, second = modules
@@ -421,7 +419,7 @@ def _check_fields(
                 [f"unknown fields {unknown}"] * bool(unknown)
                 + [f"missing fields {missing}"] * bool(missing)
             )
-            + f"; expected are {names}."
+            + f"; expected {names}."
         )
 
 
@@ -437,7 +435,7 @@ def _tuple_of(field: str, value: Any) -> tuple:
 
 def _require_length(field: str, value: Sequence[Any], count: int) -> None:
     if len(value) != count:
-        raise ValueError(f"{field} has {len(value)} entries; expected are {count}.")
+        raise ValueError(f"{field} has {len(value)} entries; expected {count}.")
 
 
 def _require_types(field: str, values: Sequence[Any], kinds: Any) -> None:

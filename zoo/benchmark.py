@@ -64,7 +64,7 @@ def benchmark(
     """
     if batch_size < 1 or rounds < 1:
         raise ValueError(
-            f"batch_size is {batch_size}, rounds {rounds}; expected are 1 or more."
+            f"batch_size is {batch_size}, rounds {rounds}; expected 1 or more."
         )
     if len(images) < batch_size:
         raise ValueError(

@@ -112,10 +112,10 @@ def macs(
     """
     if convention not in CONVENTIONS:
         raise ValueError(
-            f"convention is {convention!r}; allowed are {', '.join(CONVENTIONS)}."
+            f"convention is {convention!r}; expected {', '.join(CONVENTIONS)}."
         )
     if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}; expected is 2 or more.")
+        raise ValueError(f"num_classes is {num_classes}; expected 2 or more.")
     theirs = convention == "aebnas"
     total, parameters, size = _stem(architecture.resolution, theirs)
     channels = STEM_CHANNELS

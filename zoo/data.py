@@ -130,7 +130,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         near = difflib.get_close_matches(name, _SOURCES, 1, 0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"There is no data set {name!r}; known are {', '.join(_SOURCES)}.{hint}"
+            f"There is no data set {name!r}; choose from {', '.join(_SOURCES)}.{hint}"
         )
     source = _SOURCES[name]
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
@@ -145,7 +145,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     if len(train.labels) <= source.validation or not len(test.labels):
         raise ValueError(
             f"{name} has {len(train.labels)} training and {len(test.labels)} test "
-            f"images; expected are more than {source.validation}, which are held out "
+            f"images; expected more than {source.validation}, which are held out "
             "for validation, and at least one."
         )
     order = np.random.default_rng(0).permutation(len(train.labels))
@@ -200,14 +200,14 @@ def _checked(
         raise ValueError(f"{where}: there are no images.")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(
-            f"{where}: images are {images.dtype} of shape {images.shape}; expected is "
+            f"{where}: images are {images.dtype} of shape {images.shape}; expected "
             "uint8 of shape (n, height, width, 3)."
         )
     if len(labels) != len(images):
         raise ValueError(f"{where}: {len(images)} images but {len(labels)} labels.")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
-            f"{where}: labels lie in {labels.min()}..{labels.max()}; expected is "
+            f"{where}: labels lie in {labels.min()}..{labels.max()}; expected "
             f"0..{num_classes - 1}."
         )
     return Split(images, labels.astype(np.int64))

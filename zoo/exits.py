@@ -67,7 +67,7 @@ def confidence(logits: Any, rule: str = "score_margin") -> Any:
 def check_rule(rule: str) -> None:
     """Raise a ValueError if there is no such exit rule."""
     if rule not in RULES:
-        raise ValueError(f"The exit rule is {rule!r}; known are {', '.join(RULES)}.")
+        raise ValueError(f"The exit rule is {rule!r}; choose from {', '.join(RULES)}.")
 
 
 def first_exit(confidences: Any, thresholds: Sequence[float]) -> Any:
@@ -217,7 +217,7 @@ def tune_thresholds(
         AEBNAS, arXiv 2512.10671.
     """
     if target_macs is not None and not target_macs > 0:
-        raise ValueError(f"target_macs is {target_macs!r}; expected is above 0.")
+        raise ValueError(f"target_macs is {target_macs!r}; expected above 0.")
     grid = _Grid(logits, labels, cost, values, rule)
     score = 100 * grid.accuracy
     if target_macs is not None:
@@ -317,14 +317,14 @@ class _Grid:
     def __init__(self, logits, labels, cost, values, rule):
         logits, labels = _check(logits, labels, cost)
         if not len(values):
-            raise ValueError("values is empty; expected is at least one threshold.")
+            raise ValueError("values is empty; expected at least one threshold.")
         self.values = check_thresholds(values, "values")
         self.samples, self.exits = logits.shape[:2]
         shape = (len(self.values),) * (self.exits - 1)
         if math.prod(shape) > MAX_SETTINGS:
             raise ValueError(
                 f"{len(values)} values at {self.exits - 1} exits are "
-                f"{math.prod(shape):,} settings; allowed are {MAX_SETTINGS:,}."
+                f"{math.prod(shape):,} settings; expected {MAX_SETTINGS:,}."
             )
         # A value's rank says in which cells it lets a sample go: rank < cell.
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
@@ -383,7 +383,7 @@ def _check_logits(logits: Any) -> np.ndarray:
     logits = ops.convert_to_numpy(logits)
     if logits.ndim != 3 or logits.shape[-1] < 2:
         raise ValueError(
-            f"logits have the shape {logits.shape}; expected is "
+            f"logits have the shape {logits.shape}; expected "
             "(samples, exits, classes) with two classes or more."
         )
     with np.errstate(over="ignore"):
@@ -400,15 +400,15 @@ def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
         labels = labels[:, 0]
     if labels.shape != (samples,):
         raise ValueError(
-            f"labels have the shape {labels.shape}; expected is ({samples},)."
+            f"labels have the shape {labels.shape}; expected ({samples},)."
         )
     if not samples:
         raise ValueError("There are no samples.")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels are {labels.dtype}; expected are integers.")
+        raise ValueError(f"labels are {labels.dtype}; expected integers.")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
-            f"labels lie in {labels.min()}..{labels.max()}; expected is "
+            f"labels lie in {labels.min()}..{labels.max()}; expected "
             f"0..{num_classes - 1} for {num_classes} classes."
         )
     return labels

@@ -173,11 +173,11 @@ def check_images(images: Any) -> np.ndarray:
     if images.ndim != 4 or images.shape[-1] != 3:
         hint = " For one image, pass image[None]." if images.ndim == 3 else ""
         raise ValueError(
-            f"images have the shape {images.shape}; expected is "
+            f"images have the shape {images.shape}; expected "
             f"(images, height, width, 3).{hint}"
         )
     if images.dtype.kind not in "uif":
         raise ValueError(
-            f"images are {images.dtype}; expected are uint8 or float in 0..255."
+            f"images are {images.dtype}; expected uint8 or float in 0..255."
         )
     return images

@@ -130,7 +130,7 @@ class EarlyExitClassifier(keras.Model):
     def exit_weights(self, values: Sequence[float] | None) -> None:
         if values is not None and len(values) != self.num_exits:
             raise ValueError(
-                f"exit_weights has {len(values)} entries; expected are "
+                f"exit_weights has {len(values)} entries; expected "
                 f"{self.num_exits}, the final classifier's last."
             )
         self._exit_weights = None if values is None else tuple(map(float, values))
@@ -171,7 +171,7 @@ class EarlyExitClassifier(keras.Model):
         """
         images = check_images(images)
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected is 1 or more.")
+            raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
         return self.segments().run(images, self.thresholds, batch_size)
 
     def segments(self) -> Segments:

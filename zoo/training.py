@@ -106,17 +106,17 @@ class Recipe:
                 least = "above 0" if low == tiny else f"{low} or more"
                 most_text = "" if high == most else f", at most {high}"
                 raise ValueError(
-                    f"Recipe.{field} is {value!r}; expected is {least}{most_text}."
+                    f"Recipe.{field} is {value!r}; expected {least}{most_text}."
                 )
         if self.augmentation not in AUGMENTATIONS:
             raise ValueError(
-                f"Recipe.augmentation is {self.augmentation!r}; allowed are "
+                f"Recipe.augmentation is {self.augmentation!r}; expected "
                 f"{', '.join(AUGMENTATIONS)}."
             )
         object.__setattr__(self, "phases", tuple(self.phases))
         if len(self.phases) != 2 or min(self.phases) < 0 or sum(self.phases) > 1:
             raise ValueError(
-                f"Recipe.phases is {self.phases!r}; expected are two shares, 0 or "
+                f"Recipe.phases is {self.phases!r}; expected two shares, 0 or "
                 "more, together at most 1."
             )
         if self.soft_exits and self.distillation:
@@ -173,7 +173,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise ValueError(
-            f"There is no recipe {name!r}; known are {', '.join(RECIPES)}."
+            f"There is no recipe {name!r}; choose from {', '.join(RECIPES)}."
         )
     base = RECIPES[name]
     if "epochs" in changes and "warmup_epochs" not in changes:

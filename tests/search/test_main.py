@@ -348,10 +348,10 @@ def test_run_refuses_a_folder_of_another_search(fail, finished):
     [
         (["--trials", "0"], "trials is 0"),
         (["--data", "digit"], "Did you mean 'digits'"),
-        (["--resolutions", "33"], "resolutions holds 33; allowed are 32, 36"),
+        (["--resolutions", "33"], "resolutions holds 33; expected 32, 36"),
         (["--epochs", "0"], "Recipe.epochs is 0"),
-        (["--max", "parameters", "few"], "--max has 'few'; expected is a number"),
-        (["--target-macs", "-1"], "target_macs is -1.0; expected is above 0"),
+        (["--max", "parameters", "few"], "--max has 'few'; expected a number"),
+        (["--target-macs", "-1"], "target_macs is -1.0; expected above 0"),
         (["--start", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
     ],
     ids=" ".join,

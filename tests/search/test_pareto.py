@@ -187,7 +187,7 @@ def test_no_point_is_worse_than_the_reference(count, data):
     ],
 )
 def test_points_that_are_none_are_rejected(function, points):
-    with pytest.raises(ValueError, match="expected are finite numbers of shape"):
+    with pytest.raises(ValueError, match="expected finite numbers of shape"):
         function(points)
 
 
@@ -273,8 +273,8 @@ def test_objectives_can_be_walked_through():
         ([], "at least one, each once"),
         (["error", "error"], "'error', 'error'.*each once"),
         (["accuracy", MAX_ACCURACY], "each once"),
-        ([keras_tuner.Objective("error", "down")], "error is 'down'; allowed are min"),
-        (["macs", keras_tuner.Objective("error", None)], "error is None; allowed are"),
+        ([keras_tuner.Objective("error", "down")], "error is 'down'; expected min"),
+        (["macs", keras_tuner.Objective("error", None)], "error is None; expected"),
     ],
 )
 def test_objectives_without_sense_are_rejected(objectives, message):
@@ -294,5 +294,5 @@ def test_finite_numbers_become_an_array(values):
 
 @pytest.mark.parametrize("values", [(1,), (1, 2, 3), (1, "2"), (1, None), (1, np.inf)])
 def test_other_numbers_are_rejected(values):
-    with pytest.raises(ValueError, match="ideal is .*; expected are 2 finite numbers"):
+    with pytest.raises(ValueError, match="ideal is .*; expected 2 finite numbers"):
         pareto.check_numbers("ideal", values, 2)

@@ -291,12 +291,12 @@ def test_a_config_is_that_of_the_constructor():
     "options, message",
     [
         ({"resolutions": ()}, "resolutions is empty"),
-        ({"resolutions": (32, 33)}, "resolutions holds 33; allowed are 32, 36"),
-        ({"exits": (4,)}, "exits holds 4; allowed are 0, 1, 2, 3"),
+        ({"resolutions": (32, 33)}, "resolutions holds 33; expected 32, 36"),
+        ({"exits": (4,)}, "exits holds 4; expected 0, 1, 2, 3"),
         ({"exits": (-1,)}, "exits holds -1"),
         ({"thresholds": (1.0,)}, "at least one below 1, or no exits"),
         ({"thresholds": ()}, "at least one below 1, or no exits"),
-        ({"thresholds": (0.1, 1.5)}, r"thresholds\[1\] is 1.5; allowed is 0 to 1"),
+        ({"thresholds": (0.1, 1.5)}, r"thresholds\[1\] is 1.5; expected 0 to 1"),
     ],
 )
 def test_an_option_that_is_not_allowed_is_named(options, message):
@@ -394,7 +394,7 @@ def test_an_empty_sample_is_empty():
     ],
 )
 def test_genes_of_a_wrong_shape_are_rejected(method, shape):
-    with pytest.raises(ValueError, match=r"genes have the shape \(.*expected is \(82,"):
+    with pytest.raises(ValueError, match=r"genes have the shape \(.*expected \(82,"):
         getattr(FULL, method)(np.zeros(shape, int))
 
 
@@ -418,7 +418,7 @@ def test_genes_that_are_no_integers_are_rejected(method, kind):
 def test_a_gene_out_of_range_is_named(method, name, value, most):
     genes = ZEROS.copy()
     genes[place(name)] = value
-    with pytest.raises(ValueError, match=f"{name} is {value}; expected is 0..{most}"):
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected 0..{most}"):
         getattr(FULL, method)(genes)
 
 

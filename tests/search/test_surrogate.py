@@ -106,7 +106,7 @@ def test_two_samples_are_enough_to_predict(name):
 
 @pytest.mark.parametrize("name", ["forest", "", None])
 def test_an_unknown_surrogate_is_named_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=f"{name!r}; known are mlp, adaptive"):
+    with pytest.raises(ValueError, match=f"{name!r}; choose from mlp, adaptive"):
         surrogate(name)
 
 

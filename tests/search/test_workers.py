@@ -193,7 +193,7 @@ def test_the_status_of_the_chief_is_that_of_the_search(processes):
 
 
 def test_there_is_a_worker():
-    with pytest.raises(ValueError, match="workers is 0; expected is 1 or more"):
+    with pytest.raises(ValueError, match="workers is 0; expected 1 or more"):
         launch(["true"], 0)
 
 

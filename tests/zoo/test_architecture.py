@@ -332,7 +332,7 @@ def test_wrong_types_name_field_value_and_expected(build, message):
 def test_a_threshold_is_a_number_in_0_to_1(threshold):
     with pytest.raises(ValueError) as error:
         with_one_exit(threshold=threshold)
-    message = f"Architecture.thresholds[0] is {threshold!r}; allowed is 0 to 1."
+    message = f"Architecture.thresholds[0] is {threshold!r}; expected 0 to 1."
     assert str(error.value) == message
 
 
@@ -344,7 +344,7 @@ def test_thresholds_become_plain_floats(threshold):
 
 
 def test_a_wrong_count_of_thresholds_names_both_numbers():
-    with pytest.raises(ValueError, match="limits has 2 entries; expected are 3"):
+    with pytest.raises(ValueError, match="limits has 2 entries; expected 3"):
         check_thresholds((0.5, 0.5), "limits", count=3)
 
 
@@ -451,11 +451,11 @@ def test_at_leaves_out_what_is_switched_off_and_keeps_the_rest(architecture, dat
 @pytest.mark.parametrize(
     "architecture, values, message",
     [
-        (with_one_exit(), (), "has 0 entries; expected are 1"),
-        (with_one_exit(), (0.5, 1, 1, 1), "has 4 entries; expected are 1"),
-        (Architecture(32, STAGES), (1,), "has 1 entries; expected are 0"),
-        (with_one_exit(), (1.5,), r"\[0\] is 1.5; allowed is 0 to 1"),
-        (with_one_exit(), (None,), r"\[0\] is None; allowed is 0 to 1"),
+        (with_one_exit(), (), "has 0 entries; expected 1"),
+        (with_one_exit(), (0.5, 1, 1, 1), "has 4 entries; expected 1"),
+        (Architecture(32, STAGES), (1,), "has 1 entries; expected 0"),
+        (with_one_exit(), (1.5,), r"\[0\] is 1.5; expected 0 to 1"),
+        (with_one_exit(), (None,), r"\[0\] is None; expected 0 to 1"),
     ],
 )
 def test_at_takes_a_threshold_for_each_exit(architecture, values, message):
@@ -561,28 +561,28 @@ def test_a_missing_key_of_a_candidate_is_named(key):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"d": [2] * 4}, "d has 4 entries; expected are 5"),
-        ({"d": [2, 2, 2, 2, 5]}, "depth in d is 5; allowed are 2, 3, 4"),
-        ({"ks": [3] * 13}, "ks has 13 entries; expected are 14"),
-        ({"e": [3] * 20}, "e has 20 entries; expected are 14"),
-        ({"ks": [4] * 14}, "kernel is 4; allowed are 3, 5, 7"),
-        ({"e": [5] * 14}, "expansion is 5; allowed are 3, 4, 6"),
-        ({"r": 34}, "resolution is 34; allowed are 32, 36"),
-        ({"t": [1, 1]}, "t has 2 entries; expected are 4"),
-        ({"t": [1, 7, 1, 1]}, r"thresholds\[1\] is 7; allowed is 0 to 1"),
-        ({"e_ks": []}, "e_ks has 0 entries; expected are 4"),
-        ({"e_ks": [[[9, 3, 1, 0], [0, 3, 1, 0]]] * 4}, "size is 9; allowed are 8, 10"),
-        ({"e_ks": [[[8, 7, 1, 0], [0, 3, 1, 0]]] * 4}, "kernel is 7; allowed are 3, 5"),
+        ({"d": [2] * 4}, "d has 4 entries; expected 5"),
+        ({"d": [2, 2, 2, 2, 5]}, "depth in d is 5; expected 2, 3, 4"),
+        ({"ks": [3] * 13}, "ks has 13 entries; expected 14"),
+        ({"e": [3] * 20}, "e has 20 entries; expected 14"),
+        ({"ks": [4] * 14}, "kernel is 4; expected 3, 5, 7"),
+        ({"e": [5] * 14}, "expansion is 5; expected 3, 4, 6"),
+        ({"r": 34}, "resolution is 34; expected 32, 36"),
+        ({"t": [1, 1]}, "t has 2 entries; expected 4"),
+        ({"t": [1, 7, 1, 1]}, r"thresholds\[1\] is 7; expected 0 to 1"),
+        ({"e_ks": []}, "e_ks has 0 entries; expected 4"),
+        ({"e_ks": [[[9, 3, 1, 0], [0, 3, 1, 0]]] * 4}, "size is 9; expected 8, 10"),
+        ({"e_ks": [[[8, 7, 1, 0], [0, 3, 1, 0]]] * 4}, "kernel is 7; expected 3, 5"),
         (
             {"e_ks": [[[8, 3, 3, 0], [0, 3, 1, 0]]] * 4},
-            "expansion is 3; allowed are 1, 2",
+            "expansion is 3; expected 1, 2",
         ),
         (
             {"e_ks": [[[8, 3, 1, 2], [0, 3, 1, 0]]] * 4},
-            "pool is 2; allowed are True, False",
+            "pool is 2; expected True, False",
         ),
-        ({"e_ks": [[[0, 3, 1, 0]] * 2] * 4}, "size is 0; allowed are 8, 10"),
-        ({"e_ks": [[[8, 3, 1, 0]]] * 4}, "expected are two lists"),
+        ({"e_ks": [[[0, 3, 1, 0]] * 2] * 4}, "size is 0; expected 8, 10"),
+        ({"e_ks": [[[8, 3, 1, 0]]] * 4}, "expected two lists"),
     ],
 )
 def test_a_wrong_candidate_names_field_value_and_options(changes, message):

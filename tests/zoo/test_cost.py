@@ -276,7 +276,7 @@ def test_a_cost_is_frozen(field):
 
 @pytest.mark.parametrize("convention", ["", "Standard", "flops", None])
 def test_an_unknown_convention_is_named_with_the_known_ones(convention):
-    message = f"convention is {convention!r}; allowed are standard, aebnas"
+    message = f"convention is {convention!r}; expected standard, aebnas"
     with pytest.raises(ValueError, match=message):
         macs(SAMPLES[0], 10, convention)
 

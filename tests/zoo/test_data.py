@@ -232,7 +232,7 @@ def test_an_unknown_name_gives_the_known_and_a_near_one(name, hint):
     with pytest.raises(ValueError) as error:
         data.load(name)
     message = str(error.value)
-    assert message.startswith(f"There is no data set {name!r}; known are cifar10, ")
+    assert message.startswith(f"There is no data set {name!r}; choose from cifar10, ")
     assert message.endswith(hint)
 
 
@@ -286,7 +286,7 @@ NO_IMAGES = np.zeros((0, 2, 2, 3), np.uint8)
         ({"x_test": np.zeros((40, 3, 2, 2), np.uint8)}, r"shape \(40, 3, 2, 2\)"),
         ({"y_test": np.zeros(39, int)}, "40 images but 39 labels"),
         ({"y_test": np.eye(10)[np.zeros(40, int)]}, "40 images but 400 labels"),
-        ({"y_test": np.full(40, 10)}, r"labels lie in 10\.\.10; expected is 0\.\.9"),
+        ({"y_test": np.full(40, 10)}, r"labels lie in 10\.\.10; expected 0\.\.9"),
         ({"y_train": np.arange(5100) % 11 - 1}, r"train: labels lie in -1\.\.9"),
     ],
 )

@@ -526,13 +526,13 @@ def bad(position, value):
         ({"logits": bad((3, 0, 0), np.nan)}, "not finite"),
         ({"logits": bad((-1, -1, -1), -np.inf)}, "not finite"),
         ({"logits": bad((3, 0, 0), 1e300)}, "not finite"),
-        ({"labels": np.full(60, 5)}, r"labels lie in 5\.\.5; expected is 0\.\.4"),
+        ({"labels": np.full(60, 5)}, r"labels lie in 5\.\.5; expected 0\.\.4"),
         ({"labels": np.arange(60) % 5 - 1}, r"labels lie in -1\.\.3"),
-        ({"labels": np.zeros(60)}, "labels are float64; expected are integers"),
-        ({"labels": np.zeros(60, bool)}, "labels are bool; expected are integers"),
-        ({"labels": np.zeros(59, int)}, r"shape \(59,\); expected is \(60,\)"),
-        ({"labels": np.zeros((60, 5), int)}, r"shape \(60, 5\); expected is \(60,\)"),
-        ({"labels": 3}, r"shape \(\); expected is \(60,\)"),
+        ({"labels": np.zeros(60)}, "labels are float64; expected integers"),
+        ({"labels": np.zeros(60, bool)}, "labels are bool; expected integers"),
+        ({"labels": np.zeros(59, int)}, r"shape \(59,\); expected \(60,\)"),
+        ({"labels": np.zeros((60, 5), int)}, r"shape \(60, 5\); expected \(60,\)"),
+        ({"labels": 3}, r"shape \(\); expected \(60,\)"),
         ({"cost": COSTS[1]}, "network with 2 exits.*the logits have 3"),
         ({"cost": COSTS[3]}, "network with 4 exits.*the logits have 3"),
         ({"logits": np.zeros((0, 3, 5)), "labels": []}, "There are no samples"),
@@ -560,13 +560,13 @@ def test_decide_rejects_unusable_logits(logits, message):
 @pytest.mark.parametrize(
     "thresholds, message",
     [
-        ((), "thresholds has 0 entries; expected are 2"),
-        ((0.5,), "thresholds has 1 entries; expected are 2"),
-        ((0.5,) * 3, "thresholds has 3 entries; expected are 2"),
-        ((0.5, 1.5), r"thresholds\[1\] is 1.5; allowed is 0 to 1"),
-        ((-0.1, 1), r"thresholds\[0\] is -0.1; allowed is 0 to 1"),
-        ((float("nan"), 1), r"thresholds\[0\] is nan; allowed is 0 to 1"),
-        ((0.5, None), r"thresholds\[1\] is None; allowed is 0 to 1"),
+        ((), "thresholds has 0 entries; expected 2"),
+        ((0.5,), "thresholds has 1 entries; expected 2"),
+        ((0.5,) * 3, "thresholds has 3 entries; expected 2"),
+        ((0.5, 1.5), r"thresholds\[1\] is 1.5; expected 0 to 1"),
+        ((-0.1, 1), r"thresholds\[0\] is -0.1; expected 0 to 1"),
+        ((float("nan"), 1), r"thresholds\[0\] is nan; expected 0 to 1"),
+        ((0.5, None), r"thresholds\[1\] is None; expected 0 to 1"),
     ],
 )
 def test_unusable_thresholds_are_rejected(thresholds, message):
@@ -582,8 +582,8 @@ def test_unusable_thresholds_are_rejected(thresholds, message):
     "values, message",
     [
         ((), "values is empty"),
-        ((0.5, 1.2), r"values\[1\] is 1.2; allowed is 0 to 1"),
-        ((None,), r"values\[0\] is None; allowed is 0 to 1"),
+        ((0.5, 1.2), r"values\[1\] is 1.2; expected 0 to 1"),
+        ((None,), r"values\[0\] is None; expected 0 to 1"),
         (np.linspace(0, 1, 2237), r"2237 values at 2 exits are 5,004,169 .* 5,000,000"),
     ],
 )
@@ -619,6 +619,6 @@ def test_an_unusable_target_is_rejected(target):
     ],
 )
 def test_an_unknown_rule_is_named_with_the_known_ones(call):
-    message = "rule is 'margin'; known are score_margin, max_probability, entropy"
+    message = "rule is 'margin'; choose from score_margin, max_probability, entropy"
     with pytest.raises(ValueError, match=message):
         call()

@@ -201,11 +201,11 @@ def test_later_segments_are_never_called_if_all_leave_first(early, images, monke
     "change, message",
     [
         (lambda x: x[0], r"\(32, 32, 3\); .* For one image, pass image\[None\]"),
-        (lambda x: x[0, 0, 0], r"shape \(3,\); expected is \(images, height, width, 3"),
+        (lambda x: x[0, 0, 0], r"shape \(3,\); expected \(images, height, width, 3"),
         (lambda x: x[None], r"shape \(1, 64, 32, 32, 3\)"),
         (lambda x: x[..., :1], r"shape \(64, 32, 32, 1\)"),
         (lambda x: np.moveaxis(x, -1, 1), r"shape \(64, 3, 32, 32\)"),
-        (lambda x: x > 100, "images are bool; expected are uint8 or float"),
+        (lambda x: x > 100, "images are bool; expected uint8 or float"),
         (lambda x: x.astype(complex), "images are complex128"),
         (lambda x: x.astype(str), "images are <U3"),
     ],

@@ -189,7 +189,7 @@ def test_exit_weights_may_be_set_on_a_compiled_model(
         weighted.exit_weights = weights
         found = evaluated(weighted, images, labels)["loss"]
         assert found == pytest.approx(np.dot(weights or (1, 1, 1), each), rel=1e-5)
-    with pytest.raises(ValueError, match="has 2 entries; expected are 3"):
+    with pytest.raises(ValueError, match="has 2 entries; expected 3"):
         weighted.exit_weights = (1, 0)
 
 
@@ -315,10 +315,10 @@ def test_fit_lowers_the_loss(model, images, labels, copy_of):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda y: y + 8, r"labels lie in 8\.\.14; expected is 0\.\.9 for 10 classes"),
+        (lambda y: y + 8, r"labels lie in 8\.\.14; expected 0\.\.9 for 10 classes"),
         (lambda y: y - 1, r"labels lie in -1\.\."),
-        (lambda y: y.astype(float), "labels are float64; expected are integers"),
-        (lambda y: np.eye(10, dtype=int)[y], r"shape \(64, 10\); expected is \(64,\)"),
+        (lambda y: y.astype(float), "labels are float64; expected integers"),
+        (lambda y: np.eye(10, dtype=int)[y], r"shape \(64, 10\); expected \(64,\)"),
     ],
 )
 def test_unusable_labels_are_rejected_before_anything_runs(
@@ -348,13 +348,13 @@ def test_the_batch_size_may_be_given_by_position_as_in_keras(twin, images, label
 @pytest.mark.parametrize(
     "thresholds, message",
     [
-        ((), "thresholds has 0 entries; expected are 2"),
-        ((0.5,) * 3, "thresholds has 3 entries; expected are 2"),
-        ((0.5, 1.5), r"thresholds\[1\] is 1.5; allowed is 0 to 1"),
+        ((), "thresholds has 0 entries; expected 2"),
+        ((0.5,) * 3, "thresholds has 3 entries; expected 2"),
+        ((0.5, 1.5), r"thresholds\[1\] is 1.5; expected 0 to 1"),
         ((-0.1, 1), r"thresholds\[0\] is -0.1"),
         ((float("nan"), 1), r"thresholds\[0\] is nan"),
         ((0.5, None), r"thresholds\[1\] is None"),
-        (0.5, "thresholds is 0.5; expected is one number an exit"),
+        (0.5, "thresholds is 0.5; expected one number an exit"),
     ],
 )
 def test_unusable_thresholds_are_rejected_and_the_old_ones_stay(
@@ -378,12 +378,12 @@ def test_the_exit_rule_is_fixed(model):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"thresholds": (0.5,)}, "thresholds has 1 entries; expected are 2"),
-        ({"exit_rule": "margin"}, "rule is 'margin'; known are score_margin"),
-        ({"exit_weights": (1, 1)}, "exit_weights has 2 entries; expected are 3"),
-        ({"crop": 0}, "crop is 0; expected is above 0, at most 1"),
+        ({"thresholds": (0.5,)}, "thresholds has 1 entries; expected 2"),
+        ({"exit_rule": "margin"}, "rule is 'margin'; choose from score_margin"),
+        ({"exit_weights": (1, 1)}, "exit_weights has 2 entries; expected 3"),
+        ({"crop": 0}, "crop is 0; expected above 0, at most 1"),
         ({"crop": 1.1}, "crop is 1.1"),
-        ({"num_classes": 1}, "num_classes is 1; expected is 2 or more"),
+        ({"num_classes": 1}, "num_classes is 1; expected 2 or more"),
     ],
 )
 def test_unusable_arguments_are_rejected(architecture, arguments, message):

@@ -402,7 +402,7 @@ def test_a_budget_out_of_reach_says_what_can_be_had(offering, convention, models
 
 
 def test_a_front_in_an_unknown_convention_is_refused(offering):
-    with pytest.raises(ValueError, match="'paper'; allowed are standard, aebnas"):
+    with pytest.raises(ValueError, match="'paper'; expected standard, aebnas"):
         zoo.pareto("digits", "paper")
 
 

@@ -76,19 +76,19 @@ def trained(dataset, tmp_path_factory):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"epochs": 0}, "Recipe.epochs is 0; expected is 1 or more"),
-        ({"batch_size": 0}, "batch_size is 0; expected is 1 or more"),
-        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected is above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan; expected is above 0"),
-        ({"warmup_epochs": 6}, "warmup_epochs is 6; expected is 0 or more, at most 5"),
-        ({"momentum": 1.1}, "momentum is 1.1; expected is 0 or more, at most 0.9999"),
-        ({"weight_decay": -1}, "weight_decay is -1; expected is 0 or more"),
-        ({"clip_norm": 0}, "clip_norm is 0; expected is above 0"),
-        ({"erase": 1.5}, "erase is 1.5; expected is 0 or more, at most 1"),
-        ({"crop": 2}, "crop is 2; expected is 0.1 or more, at most 1"),
-        ({"distillation": -0.5}, "distillation is -0.5; expected is 0 or more"),
-        ({"temperature": -1}, "temperature is -1; expected is above 0"),
-        ({"augmentation": "mixup"}, "'mixup'; allowed are none, shift, resized_crop"),
+        ({"epochs": 0}, "Recipe.epochs is 0; expected 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; expected 1 or more"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected above 0"),
+        ({"warmup_epochs": 6}, "warmup_epochs is 6; expected 0 or more, at most 5"),
+        ({"momentum": 1.1}, "momentum is 1.1; expected 0 or more, at most 0.9999"),
+        ({"weight_decay": -1}, "weight_decay is -1; expected 0 or more"),
+        ({"clip_norm": 0}, "clip_norm is 0; expected above 0"),
+        ({"erase": 1.5}, "erase is 1.5; expected 0 or more, at most 1"),
+        ({"crop": 2}, "crop is 2; expected 0.1 or more, at most 1"),
+        ({"distillation": -0.5}, "distillation is -0.5; expected 0 or more"),
+        ({"temperature": -1}, "temperature is -1; expected above 0"),
+        ({"augmentation": "mixup"}, "'mixup'; expected none, shift, resized_crop"),
     ],
 )
 def test_an_unusable_recipe_is_rejected(changes, message):
@@ -106,7 +106,7 @@ def test_a_recipe_that_no_training_can_follow_is_rejected(changes):
 
 def test_an_unknown_recipe_is_named_with_the_known_ones():
     with pytest.raises(
-        ValueError, match="no recipe 'quick'; known are paper, long, short"
+        ValueError, match="no recipe 'quick'; choose from paper, long, short"
     ):
         recipe("quick")
 

@@ -1,0 +1,1 @@
+"""Backbones that bring weights: EfficientNet-Lite, and a reader of PyTorch files."""

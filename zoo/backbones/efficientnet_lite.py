@@ -130,7 +130,12 @@ def _block(x: Any, name: str, stage: _Stage, stride: int, width: float) -> Any:
 
 
 def _convolution(
-    x: Any, name: str, channels: int, kernel: int = 1, stride: int = 1, activation=True
+    x: Any,
+    name: str,
+    channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    activation: bool = True,
 ) -> Any:
     x = layers.Conv2D(
         channels, kernel, stride, padding="same", use_bias=False, name=name
