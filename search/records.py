@@ -48,7 +48,7 @@ class CandidateRecord:
     training: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        self.network  # a broken architecture is told when it is read
+        _ = self.network  # a broken architecture is told when it is read
 
     @cached_property
     def network(self) -> Architecture:
