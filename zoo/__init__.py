@@ -5,38 +5,27 @@ from typing import TYPE_CHECKING
 from zoo import lazy
 
 if TYPE_CHECKING:
-    from zoo import cost, data, exits, layers, registry, training
-    from zoo.architecture import (
-        Architecture,
-        Block,
-        Branch,
-        ConvModule,
-        FixedBranch,
-        Stage,
-    )
+    from zoo import cost, data, exits, heads, layers, registry, training
+    from zoo.architecture import Architecture, Block, Stage
+    from zoo.classifier import EarlyExitClassifier
     from zoo.cost import Cost, macs
-    from zoo.model import EarlyExitClassifier
+    from zoo.heads import Branch, ConvModule, FixedBranch
+    from zoo.model import EarlyExitModel
+    from zoo.pipeline import fit
     from zoo.registry import card, list_models, load, pareto, save
 else:
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {
-            "Architecture": "zoo.architecture",
-            "Block": "zoo.architecture",
-            "Branch": "zoo.architecture",
-            "ConvModule": "zoo.architecture",
-            "Cost": "zoo.cost",
-            "EarlyExitClassifier": "zoo.model",
-            "FixedBranch": "zoo.architecture",
-            "Stage": "zoo.architecture",
-            "card": "zoo.registry",
-            "list_models": "zoo.registry",
-            "load": "zoo.registry",
-            "macs": "zoo.cost",
-            "pareto": "zoo.registry",
-            "save": "zoo.registry",
+            "zoo.architecture": ("Architecture", "Block", "Stage"),
+            "zoo.classifier": ("EarlyExitClassifier",),
+            "zoo.cost": ("Cost", "macs"),
+            "zoo.heads": ("Branch", "ConvModule", "FixedBranch"),
+            "zoo.model": ("EarlyExitModel",),
+            "zoo.pipeline": ("fit",),
+            "zoo.registry": ("card", "list_models", "load", "pareto", "save"),
         },
-        modules=("cost", "data", "exits", "layers", "registry", "training"),
+        modules=("cost", "data", "exits", "heads", "layers", "registry", "training"),
     )
 
 __version__ = "0.1.0"
@@ -48,12 +37,15 @@ __all__ = [
     "ConvModule",
     "Cost",
     "EarlyExitClassifier",
+    "EarlyExitModel",
     "FixedBranch",
     "Stage",
     "card",
     "cost",
     "data",
     "exits",
+    "fit",
+    "heads",
     "layers",
     "list_models",
     "load",
@@ -68,9 +60,10 @@ lazy.register(
     {
         "aebnas>BatchNormalization": "zoo.layers",
         "aebnas>BicubicResize": "zoo.layers",
-        "aebnas>EarlyExitClassifier": "zoo.model",
+        "aebnas>EarlyExitClassifier": "zoo.classifier",
+        "aebnas>EarlyExitModel": "zoo.model",
         "aebnas>FitResolution": "zoo.layers",
-        "aebnas>RandomResizedCrop": "zoo.augmentation",
-        "aebnas>RandomShift": "zoo.augmentation",
+        "aebnas>RandomResizedCrop": "zoo.training.augmentation",
+        "aebnas>RandomShift": "zoo.training.augmentation",
     }
 )

@@ -13,9 +13,10 @@ from keras import ops
 
 from zoo import training as trainings
 from zoo.architecture import Architecture, Stage
+from zoo.backends import compiled
+from zoo.classifier import EarlyExitClassifier
 from zoo.data import CIFAR10_CLASSES, Dataset, Split
-from zoo.inference import compiled
-from zoo.model import EarlyExitClassifier
+from zoo.model import EarlyExitModel
 
 ROUNDS = 5
 STATIC = Architecture(32, (Stage.uniform(depth=2, kernel=5, expansion=3),) * 5)
@@ -47,7 +48,7 @@ class Speed:
 
 
 def benchmark(
-    model: EarlyExitClassifier,
+    model: EarlyExitModel,
     images: np.ndarray,
     batch_size: int,
     rounds: int = ROUNDS,
@@ -190,11 +191,11 @@ def training(
     model = EarlyExitClassifier(architecture, dataset.num_classes)
     recipe = trainings.recipe("short", epochs=2, batch_size=batch_size)
     outcome = trainings.train(model, dataset, recipe, verbose=0, validate=False)
-    second = outcome["final"]["seconds"]
+    second = outcome.final["seconds"]
     return TrainingSpeed(
         batch_size=batch_size,
         images=images,
         macs=model.macs.per_exit[-1],
         images_per_second=images / second,
-        tracing_seconds=outcome["seconds"] - 2 * second,
+        tracing_seconds=outcome.seconds - 2 * second,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.exits import OperatingPoint
+from zoo.model_record import ModelRecord, Report
+
 FRONTIER_ROWS = 16
 
 
@@ -18,52 +21,50 @@ def million(macs: float) -> str:
     return f"{macs / 1e6:.3f} M"
 
 
-def exit_names(model: dict[str, Any]) -> list[str]:
-    """What to call the exits of a recorded model, the final classifier last."""
-    branches = model["architecture"]["branches"]
-    return [
-        f"after stage {i}" for i, branch in enumerate(branches, 1) if branch is not None
-    ] + ["final"]
+def exit_columns(result: Report) -> tuple[str, ...]:
+    """Names of the columns of `exit_rows`."""
+    others = [f"MACs ({name})" for name in result.macs if name != "standard"]
+    return (
+        *("exit", "threshold", "MACs", *others),
+        *("share leaving", "accuracy of those", "accuracy on all"),
+    )
 
 
-def exit_rows(model: dict[str, Any], result: dict[str, Any]) -> list[list[str]]:
-    """One row per exit: name, threshold, MACs by convention, share, accuracies."""
+def exit_rows(names: Sequence[str], result: Report) -> list[list[str]]:
+    """One row per exit: name, threshold, MACs by convention, share, accuracies.
+
+    Args:
+        names: Of the exits.
+        result: What was measured.
+    """
     thresholds = [
-        "off" if threshold == 1 else f"{threshold:g}"
-        for threshold in result["thresholds"]
+        "off" if threshold == 1 else f"{threshold:g}" for threshold in result.thresholds
     ] + ["–"]
     return [
-        [name, threshold, million(standard), million(aebnas), *map(percent, shares)]
-        for name, threshold, standard, aebnas, *shares in zip(
-            exit_names(model),
+        [name, threshold, *map(million, spent), *map(percent, shares)]
+        for name, threshold, spent, *shares in zip(
+            names,
             thresholds,
-            result["macs"]["standard"],
-            result["macs"]["aebnas"],
-            result["utilisation"],
-            result["leaving_accuracy"],
-            result["exit_accuracy"],
+            zip(*result.macs.values()),
+            result.utilisation,
+            result.leaving_accuracy,
+            result.exit_accuracy,
         )
     ]
 
 
-EXIT_COLUMNS = (
-    "exit",
-    "threshold",
-    "MACs",
-    "MACs (aebnas)",
-    "share leaving",
-    "accuracy of those",
-    "accuracy on all",
-)
-
-
-def summary(result: dict[str, Any]) -> str:
+def summary(result: Report) -> str:
     """One sentence: accuracy by the exit rule and average MACs."""
-    average = result["average_macs"]
+    counted = [
+        f"{million(average)} in the `{name}` convention"
+        for name, average in result.average_macs.items()
+        if name != "standard"
+    ]
     return (
-        f"Accuracy by the exit rule {percent(result['accuracy'])} on "
-        f"{result['samples']:,} images, at {million(average['standard'])} average MACs "
-        f"({million(average['aebnas'])} in the `aebnas` convention)."
+        f"Accuracy by the exit rule: {percent(result.accuracy)} on "
+        f"{result.samples:,} images, at {million(result.average_macs['standard'])} "
+        f"average MACs{' (' if counted else ''}{', '.join(counted)}"
+        f"{')' if counted else ''}."
     )
 
 
@@ -74,14 +75,14 @@ def thinned(points: Sequence[Any], count: int = FRONTIER_ROWS) -> list[Any]:
     return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
 
 
-def frontier_rows(points: Sequence[dict[str, Any]]) -> list[list[str]]:
+def frontier_rows(points: Sequence[OperatingPoint]) -> list[list[str]]:
     """One row per operating point: average MACs, accuracy, thresholds, shares."""
     return [
         [
-            million(point["average_macs"]),
-            percent(point["accuracy"]),
-            " ".join("off" if t == 1 else f"{t:g}" for t in point["thresholds"]),
-            " ".join(f"{100 * share:.1f} %" for share in point["utilisation"]),
+            million(point.average_macs),
+            percent(point.accuracy),
+            " ".join("off" if t == 1 else f"{t:g}" for t in point.thresholds),
+            " ".join(f"{100 * share:.1f} %" for share in point.utilisation),
         ]
         for point in points
     ]
@@ -96,40 +97,39 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def render(record: dict[str, Any]) -> str:
-    """The model card of a record, Markdown text.
-
-    Args:
-        record: What `zoo.registry.config` returns.
-    """
-    model, weights = record["model"], record["weights"]
-    side = model["architecture"]["resolution"]
+def render(record: ModelRecord) -> str:
+    """The model card of a record, Markdown text."""
+    weights, results, data = record.weights, record.results, record.data
+    size = ""
+    if record.architecture is not None:
+        side = record.architecture.resolution
+        size = f"input {side} x {side}, "
     parts = [
-        f"# {record['name']}",
-        f"An early-exit network of {model['num_classes']} classes: "
-        f"{weights['parameters']:,} parameters, input {side} x {side}, "
-        f"{weights['bytes'] / 1e6:.1f} MB of weights (kernels in half precision). "
-        f"Exit rule: {model['exit_rule']}. Generated from `config.json`.",
+        f"# {record.name}",
+        f"An early-exit network of {record.num_classes} classes: "
+        f"{weights.parameters:,} parameters, {size}{weights.bytes / 1e6:.1f} MB of "
+        f"weights (kernels in half precision). Exit rule: "
+        f"{record.config['exit_rule']}. Generated from `config.json`.",
     ]
-    if "results" in record:
-        data = record["data"]
+    if results and data:
+        test = results["test"]
         parts += [
             "## Results on the test split",
-            summary(record["results"]["test"]),
-            markdown_table(EXIT_COLUMNS, exit_rows(model, record["results"]["test"])),
+            summary(test),
+            markdown_table(exit_columns(test), exit_rows(record.exit_names, test)),
             "MACs are those spent by an image that leaves at the exit, every exit in "
             "use before it included.",
             "## Data",
-            f"`{data['name']}`, fingerprint `{data['fingerprint']}`: "
-            f"{data['train']:,} images for training, {data['validation']:,} for "
-            f"choosing thresholds, {data['test']:,} for the results above.",
+            f"`{data.name}`, fingerprint `{data.fingerprint}`: {data.train:,} images "
+            f"for training, {data.validation:,} for choosing thresholds, "
+            f"{data.test:,} for the results above.",
         ]
-    if record["notes"]:
-        parts += ["## Notes", "\n".join(f"- {note}" for note in record["notes"])]
-    if record["training"]:
-        parts += ["## Training", _facts(record["training"])]
-        if "recipe" in record["training"] and "data" in record:
-            start = record["training"].get("start")
+    if record.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in record.notes)]
+    if record.training:
+        parts += ["## Training", _facts(record.training)]
+        if record.recipe and data:
+            start = record.initial_weights
             again = (
                 f"To train it again from `{start}`, which has to be trained first "
                 "unless it is a pretrained model:"
@@ -137,38 +137,36 @@ def render(record: dict[str, Any]) -> str:
                 else "To train it again:"
             )
             parts += [again, f"```\n{_command(record)}\n```"]
-    if record.get("frontier"):
-        points = thinned(record["frontier"])
+    if record.frontier:
+        points = thinned(record.frontier)
         parts += [
             "## Threshold frontier",
-            f"{len(points)} of the {len(record['frontier'])} Pareto-optimal settings "
+            f"{len(points)} of the {len(record.frontier)} Pareto-optimal settings "
             "on the validation split, in standard MACs; `model.set_budget` chooses "
             "among all of them.",
             markdown_table(FRONTIER_COLUMNS, frontier_rows(points)),
         ]
-    parts += ["## Weights", f"SHA-256 `{weights['sha256']}`."]
+    parts += ["## Weights", f"SHA-256 `{weights.sha256}`."]
     return "\n\n".join(parts) + "\n"
 
 
-def _command(record: dict[str, Any]) -> str:
+def _command(record: ModelRecord) -> str:
     """The command that repeats the recorded training."""
-    facts, recipe = record["training"], record["training"]["recipe"]
-    source = "--start" if facts.get("start") else "--architecture"
+    facts, recipe = record.training or {}, record.recipe or {}
+    source = "--initial-weights" if record.initial_weights else "--architecture"
     chosen = facts.get("thresholds") or {}
+    weights = record.config.get("exit_weights") or ()
     options = {
-        source: facts.get("start") or record["name"],
+        source: record.initial_weights or record.name,
         "--teacher": facts.get("teacher"),
-        "--data": record["data"]["name"],
+        "--data": record.data and record.data.name,
         "--recipe": recipe.get("name"),
         "--epochs": recipe.get("epochs"),
         "--batch-size": recipe.get("batch_size"),
         "--learning-rate": recipe.get("learning_rate"),
         "--weight-decay": recipe.get("weight_decay"),
         "--distillation": recipe.get("distillation"),
-        "--exit-weights": " ".join(
-            f"{weight:g}" for weight in record["model"]["exit_weights"] or ()
-        )
-        or None,
+        "--exit-weights": " ".join(f"{weight:g}" for weight in weights) or None,
         "--max-macs": chosen.get("max_macs"),
         "--target-macs": chosen.get("target_macs"),
         "--convention": chosen.get("convention"),

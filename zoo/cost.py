@@ -10,20 +10,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any
 
+from zoo import arithmetic
 from zoo.architecture import (
     HEAD_CHANNELS,
     STAGE_KINDS,
     STEM_CHANNELS,
     Architecture,
-    Branch,
-    FixedBranch,
     StageKind,
-    make_divisible,
 )
-
-CONVENTIONS = ("standard", "aebnas")
+from zoo.arithmetic import CONVENTIONS, Convolution, halved, make_divisible
+from zoo.heads import Head
 
 
 @dataclass(frozen=True)
@@ -66,23 +64,6 @@ class Cost:
         return self.per_exit_with([threshold < 1 for threshold in thresholds])
 
 
-class _Conv(NamedTuple):
-    """A convolution's output height (and width), channels in and out, and kernel."""
-
-    size: int
-    inputs: int
-    outputs: int
-    kernel: int = 1
-
-    @property
-    def macs(self) -> int:
-        return self.size**2 * self.inputs * self.outputs * self.kernel**2
-
-    @property
-    def weights(self) -> int:
-        return self.inputs * self.outputs * self.kernel**2
-
-
 def macs(
     architecture: Architecture, num_classes: int, convention: str = "standard"
 ) -> Cost:
@@ -112,7 +93,7 @@ def macs(
     """
     if convention not in CONVENTIONS:
         raise ValueError(
-            f"convention is {convention!r}; expected {', '.join(CONVENTIONS)}."
+            f"convention is {convention!r}; choose from {', '.join(CONVENTIONS)}."
         )
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; expected 2 or more.")
@@ -128,12 +109,12 @@ def macs(
             )
             total += block_macs
             parameters += block_parameters
-            size = _halved(size) if stride == 2 else size
+            size = halved(size) if stride == 2 else size
             channels = kind.channels
         branch = (*architecture.branches, None)[position]
         if branch is not None:
             branch_macs, branch_parameters = _branch(
-                branch, channels, size, num_classes, theirs
+                branch, channels, size, num_classes, convention
             )
             backbone.append(total)
             branches.append(branch_macs)
@@ -143,23 +124,13 @@ def macs(
     return Cost(tuple(backbone), tuple(branches), parameters + head_parameters)
 
 
-def _halved(size: int) -> int:
-    """Output height of a convolution with stride 2 and 'same' padding."""
-    return (size + 1) // 2
-
-
-def _pooling(size: int, channels: int, theirs: bool) -> int:
-    """Elements that a mean over the height and one over the width produce."""
-    return channels * size + channels if theirs else 0
-
-
 @cache
 def _stem(resolution: int, theirs: bool) -> tuple[int, int, int]:
     """MACs, parameters and output size of the stem and the first block."""
-    size, channels = _halved(resolution), STEM_CHANNELS
-    convolution = _Conv(size, 3, channels, 3)
-    depthwise = _Conv(size, 1, channels, 3)
-    projection = _Conv(size, channels, channels)
+    size, channels = halved(resolution), STEM_CHANNELS
+    convolution = Convolution(size, 3, channels, 3)
+    depthwise = Convolution(size, 1, channels, 3)
+    projection = Convolution(size, channels, channels)
     layers = (convolution, depthwise, projection)
     hard_swish = size**2 * channels if theirs else 0
     return (
@@ -181,10 +152,10 @@ def _block(
 ) -> tuple[int, int]:
     """MACs and parameters of an inverted-residual block on a `size` x `size` map."""
     middle = make_divisible(inputs * expansion)
-    out_size = _halved(size) if stride == 2 else size
-    expand = _Conv(size, inputs, middle)
-    depthwise = _Conv(out_size, 1, middle, kernel)
-    project = _Conv(out_size, middle, kind.channels)
+    out_size = halved(size) if stride == 2 else size
+    expand = Convolution(size, inputs, middle)
+    depthwise = Convolution(out_size, 1, middle, kernel)
+    project = Convolution(out_size, middle, kind.channels)
     total = expand.macs + depthwise.macs + project.macs
     parameters = (
         expand.weights
@@ -196,98 +167,94 @@ def _block(
         total += middle * (size**2 + out_size**2)
     if kind.squeeze_excite:
         reduced = make_divisible(middle / 4)
-        total += 2 * middle * reduced + _pooling(out_size, middle, theirs)
-        total += middle * out_size**2 if theirs else 0
+        total += 2 * middle * reduced
+        if theirs:
+            total += arithmetic.mean_reductions(out_size, middle)
+            total += middle * out_size**2
         parameters += 2 * middle * reduced + middle + reduced
     return total, parameters
 
 
 @cache
 def _branch(
-    branch: Branch | FixedBranch,
-    channels: int,
-    size: int,
-    num_classes: int,
-    theirs: bool,
+    branch: Head, channels: int, size: int, num_classes: int, convention: str
 ) -> tuple[int, int]:
     """MACs and parameters of an exit branch on a `size` x `size` feature map."""
-    if isinstance(branch, FixedBranch):
-        return _classifier(
-            channels, (6 * channels, 8 * channels), size, num_classes, theirs=False
-        )
-    total = parameters = 0
-    for module in branch.modules:
-        if not theirs:  # rows first (s x h), then columns (s x w), for every channel
-            total += channels * module.size * size * (size + module.size)
-        outputs = channels * module.expansion
-        convolution = _Conv(module.convolved_size, channels, outputs, module.kernel)
-        total += convolution.macs
-        parameters += convolution.weights + 3 * outputs
-        channels, size = outputs, module.output_size
-    return (
-        total + channels * num_classes,
-        parameters + channels * num_classes + num_classes,
-    )
+    return branch.cost(channels, size, num_classes, convention)
 
 
 @cache
 def _head(channels: int, size: int, num_classes: int, theirs: bool) -> tuple[int, int]:
-    return _classifier(channels, HEAD_CHANNELS, size, num_classes, theirs)
-
-
-def _classifier(
-    channels: int, widths: tuple[int, int], size: int, num_classes: int, theirs: bool
-) -> tuple[int, int]:
-    """1x1 convolution, global pooling, 1x1 convolution, dense classifier."""
-    wide, last = widths
-    layers = (
-        _Conv(size, channels, wide),
-        _Conv(1, wide, last),
-        _Conv(1, last, num_classes),
+    """MACs and parameters of the backbone's own classifier."""
+    total, parameters = arithmetic.pooled_head(
+        channels, HEAD_CHANNELS, size, num_classes
     )
-    total = sum(layer.macs for layer in layers)
     if theirs:
-        total += wide * size**2 + _pooling(size, wide, theirs) + last
-    return total, sum(layer.weights for layer in layers) + 2 * wide + num_classes
+        wide, last = HEAD_CHANNELS
+        total += wide * size**2 + arithmetic.mean_reductions(size, wide) + last
+    return total, parameters
 
 
-def count(model) -> Cost:
-    """Count the MACs of a built `EarlyExitClassifier` by walking its layers.
+def count(model: Any) -> Cost:
+    """Count the MACs of an early-exit model by walking its Keras layers.
 
     Follows the standard convention from the shapes of weights and outputs alone, as an
-    independent check of `macs`.
+    independent check of `macs`, and for networks that no `Architecture` describes.
 
     Args:
-        model: The Keras model.
+        model: A `zoo.EarlyExitModel`.
 
     Raises:
         TypeError: A layer has weights of a kind that is not known here.
     """
-    # Here, so that counting by arithmetic needs no Keras.
+    *branch_logits, final_logits = model.exit_logits
+    images = model.inputs[0]
+    ends = (*model.exit_features, final_logits)
+    return Cost(
+        tuple(count_layers(images, end)[0] for end in ends),
+        tuple(
+            count_layers(features, logits)[0]
+            for features, logits in zip(model.exit_features, branch_logits)
+        ),
+        _parameters(model),
+    )
+
+
+def count_layers(inputs: Any, outputs: Any) -> tuple[int, int]:
+    """MACs (a count) and trainable parameters of the layers between two tensors.
+
+    Args:
+        inputs: Symbolic tensor at which to begin.
+        outputs: Symbolic tensor that is computed from it.
+
+    Raises:
+        TypeError: A layer has weights of a kind that is not known here.
+    """
+    import keras  # here, so that counting by arithmetic needs no Keras
+
+    between = keras.Model(inputs, outputs)
+    return sum(map(_layer_macs, between.layers)), _parameters(between)
+
+
+def _parameters(model: Any) -> int:
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _layer_macs(layer: Any) -> int:
     import keras
 
     from zoo.layers import BicubicResize
 
-    def layer_macs(layer) -> int:
-        if isinstance(layer, BicubicResize):
-            _, height, width, channels = layer.input.shape
-            return channels * layer.size * width * (height + layer.size)
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-            _, height, width, _ = layer.output.shape
-            return height * width * math.prod(layer.kernel.shape)
-        if isinstance(layer, keras.layers.Dense):
-            return math.prod(layer.kernel.shape)
-        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
-            raise TypeError(f"{layer.name} is a {type(layer).__name__}.")
-        return 0
-
-    def between(inputs, outputs) -> int:
-        return sum(map(layer_macs, keras.Model(inputs, outputs).layers))
-
-    *branch_logits, final_logits = model.exit_logits
-    images = model.inputs[0]
-    return Cost(
-        tuple(between(images, x) for x in (*model.exit_features, final_logits)),
-        tuple(map(between, model.exit_features, branch_logits)),
-        sum(math.prod(w.shape) for w in model.trainable_weights),
-    )
+    if isinstance(layer, BicubicResize):
+        _, height, width, channels = layer.input.shape
+        return channels * layer.size * width * (height + layer.size)
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        _, height, width, _ = layer.output.shape
+        return height * width * math.prod(layer.kernel.shape)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(layer.kernel.shape)
+    if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
+        raise TypeError(
+            f"The MACs of {layer.name}, a {type(layer).__name__}, are not known."
+        )
+    return 0

@@ -9,78 +9,40 @@ the confidence, and its branch is neither computed nor counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from keras import ops
 
-from zoo.architecture import check_thresholds
+from zoo.checks import check_thresholds
 from zoo.cost import Cost
+from zoo.names import unknown
+from zoo.runtime import RULES, first_exit
 
 PAPER_VALUES = (0.1, 0.2, 1.0)
 GRID = (*(round(0.05 * i, 2) for i in range(1, 20)), 1.0)
 MAX_SETTINGS = 5_000_000
 
 
-def score_margin(logits: Any) -> Any:
-    """Largest minus second largest softmax probability, in 0..1."""
-    top = ops.top_k(ops.softmax(logits), 2)[0]
-    return top[..., 0] - top[..., 1]
-
-
-def max_probability(logits: Any) -> Any:
-    """Largest softmax probability, in 1/classes..1."""
-    return ops.max(ops.softmax(logits), axis=-1)
-
-
-def entropy(logits: Any) -> Any:
-    """One minus the entropy of the softmax relative to its maximum, in 0..1."""
-    entropies = -ops.sum(ops.softmax(logits) * ops.log_softmax(logits), axis=-1)
-    return ops.clip(1 - entropies / math.log(logits.shape[-1]), 0, 1)
-
-
-RULES: dict[str, Callable[[Any], Any]] = {
-    "score_margin": score_margin,
-    "max_probability": max_probability,
-    "entropy": entropy,
-}
-
-
-def confidence(logits: Any, rule: str = "score_margin") -> Any:
+def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
     """Confidence of every exit: the last axis of the logits is reduced.
 
-    Works on arrays, on tensors of the backend and on symbolic ones.
-
     Args:
-        logits: Any shape, classes last.
+        logits: Array of any shape, classes last.
         rule: "score_margin" (the paper's), "max_probability" or "entropy".
 
     Raises:
         ValueError: The rule is unknown.
     """
     check_rule(rule)
-    return RULES[rule](logits)
+    return RULES[rule](np.asarray(logits))
 
 
 def check_rule(rule: str) -> None:
     """Raise a ValueError if there is no such exit rule."""
     if rule not in RULES:
-        raise ValueError(f"The exit rule is {rule!r}; choose from {', '.join(RULES)}.")
-
-
-def first_exit(confidences: Any, thresholds: Sequence[float]) -> Any:
-    """Index of the exit at which each sample leaves, as a tensor of the backend.
-
-    Args:
-        confidences: Shape `(samples, exits)`, the final classifier's last.
-        thresholds: One per exit but the last.
-    """
-    # No confidence reaches 2: an exit that is off, and one for the final classifier.
-    limits = [2.0 if threshold == 1 else threshold for threshold in thresholds]
-    leaves = confidences >= ops.convert_to_tensor([*limits, -1.0], confidences.dtype)
-    return ops.argmax(ops.cast(leaves, "int32"), axis=-1)
+        raise ValueError(unknown("exit rule", rule, RULES))
 
 
 def decide(
@@ -102,8 +64,7 @@ def decide(
     """
     logits = _check_logits(logits)
     thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
-    chosen = first_exit(confidence(logits, rule), thresholds)
-    return ops.convert_to_numpy(chosen).astype(int)
+    return first_exit(confidence(logits, rule), thresholds)
 
 
 @dataclass(frozen=True)
@@ -188,6 +149,25 @@ def evaluate(
     )
 
 
+def paper_score(accuracy: Any, average_macs: Any, target_macs: float | None) -> Any:
+    """The paper's score, to be maximised, of a network or of an array of settings.
+
+    Accuracy in percent - 0.1 |average MACs - target| / target x 100; accuracy alone
+    without a target.
+
+    Args:
+        accuracy: Share of correct answers, 0..1.
+        average_macs: Average MACs per image, a count.
+        target_macs: Average MACs to aim at, a count; None: no target.
+
+    Reference:
+        AEBNAS, arXiv 2512.10671.
+    """
+    if target_macs is None:
+        return 100 * accuracy
+    return 100 * accuracy - 0.1 * abs(average_macs - target_macs) / target_macs * 100
+
+
 def tune_thresholds(
     logits: Any,
     labels: Any,
@@ -198,8 +178,7 @@ def tune_thresholds(
 ) -> OperatingPoint:
     """Best combination of thresholds by the paper's score.
 
-    The score is accuracy in percent - 0.1 |average MACs - target| / target x 100, and
-    accuracy alone without a target. The combination that switches every exit off is
+    See `paper_score`. The combination that switches every exit off is
     not considered. Ties go to the first combination, the last exit varying fastest.
 
     Args:
@@ -219,11 +198,7 @@ def tune_thresholds(
     if target_macs is not None and not target_macs > 0:
         raise ValueError(f"target_macs is {target_macs!r}; expected above 0.")
     grid = _Grid(logits, labels, cost, values, rule)
-    score = 100 * grid.accuracy
-    if target_macs is not None:
-        score = (
-            score - 0.1 * np.abs(grid.average_macs - target_macs) / target_macs * 100
-        )
+    score = paper_score(grid.accuracy, grid.average_macs, target_macs)
     if grid.exits > 1:
         off = [value == 1 for value in grid.values]
         score[np.ix_(*[off] * (grid.exits - 1))] = -np.inf
@@ -330,7 +305,7 @@ class _Grid:
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
         ranks = np.searchsorted(below_one, np.array(self.values, np.float32))
         ranks[np.array(self.values) == 1] = len(below_one)
-        confidences = ops.convert_to_numpy(confidence(logits, rule))[:, :-1]
+        confidences = confidence(logits, rule)[:, :-1]
         cells = np.searchsorted(below_one, confidences, side="right")
         correct = logits.argmax(-1) == labels[:, None]
 
@@ -380,7 +355,7 @@ class _Grid:
 
 
 def _check_logits(logits: Any) -> np.ndarray:
-    logits = ops.convert_to_numpy(logits)
+    logits = np.asarray(logits)
     if logits.ndim != 3 or logits.shape[-1] < 2:
         raise ValueError(
             f"logits have the shape {logits.shape}; expected "

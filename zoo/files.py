@@ -13,11 +13,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Write to a temporary file in the same folder, then rename it to `path`.
 
     Whatever interrupts the writing (a kill, a full disk), `path` keeps its old content.
-    What a kill leaves behind, `.partial.NAME`, the next writing replaces.
+    What a kill leaves behind begins with `.partial.`.
 
     Example:
-        >>> with replacing("model.weights.h5") as temporary:
-        ...     model.save_weights(temporary)
+        >>> with replacing("model.json") as temporary:
+        ...     temporary.write_text("{}")
 
     Raises:
         OSError: The folder is missing or read-only, or the disk is full.
@@ -32,6 +32,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file, in UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write a file whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)

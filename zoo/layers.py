@@ -7,24 +7,14 @@ model's `summary()` shows every convolution by its name.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from zoo.architecture import (
-    HEAD_CHANNELS,
-    STEM_CHANNELS,
-    Branch,
-    ConvModule,
-    FixedBranch,
-    StageKind,
-    make_divisible,
-)
-
-MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, in 0..1
-STD = (0.2470, 0.2435, 0.2616)
+from zoo import backends
 
 
 def bicubic_matrix(inputs: int, outputs: int) -> np.ndarray:
@@ -168,22 +158,12 @@ class BatchNormalization(layers.BatchNormalization):
             and self.trainable
             and mask is None
             and self.compute_dtype == "float32"
-            and _on_cpu_with_tensorflow()
+            and backends.is_tensorflow_on_cpu()
         ):
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=self.gamma,
-            offset=self.beta,
-            mean=(),
-            variance=(),
-            epsilon=self.epsilon,
+        outputs, mean, variance = backends.fused_batch_norm(
+            inputs, self.gamma, self.beta, self.epsilon
         )
-        # TensorFlow's variance is the sample's; Keras keeps that of the batch.
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1], "float32")
-        variance *= (count - 1) / count
         for moving, batch in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),
@@ -192,20 +172,12 @@ class BatchNormalization(layers.BatchNormalization):
         return outputs
 
 
-def _on_cpu_with_tensorflow() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_logical_devices("GPU")
-
-
-def _initializer() -> keras.initializers.Initializer:
+def initializer() -> keras.initializers.Initializer:
     """Normal of variance 2 / fan-out (He et al., ICCV 2015); fits depthwise kernels."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def _convolution(
+def convolution(
     x: Any,
     name: str,
     channels: int,
@@ -214,26 +186,28 @@ def _convolution(
     activation: str | None = None,
     **kwargs: Any,
 ) -> Any:
+    """Convolution with He's initialisation and padding "same" unless said otherwise."""
     return layers.Conv2D(
         channels,
         kernel,
         stride,
         padding=kwargs.pop("padding", "same"),
         activation=activation,
-        kernel_initializer=_initializer(),
+        kernel_initializer=initializer(),
         data_format="channels_last",
         name=name,
         **kwargs,
     )(x)
 
 
-def _normalised(x: Any, name: str, activation: str | None = None) -> Any:
+def normalised(x: Any, name: str, activation: str | None = None) -> Any:
     """Batch normalisation (epsilon 1e-5, momentum 0.9) and activation."""
     x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.Activation(activation, name=f"{name}_act")(x) if activation else x
 
 
-def _pooled(x: Any, name: str) -> Any:
+def pooled(x: Any, name: str) -> Any:
+    """Mean over height and width, both kept as 1."""
     return layers.GlobalAveragePooling2D(
         data_format="channels_last", keepdims=True, name=name
     )(x)
@@ -245,109 +219,40 @@ def classifier(x: Any, num_classes: int, name: str) -> Any:
     return layers.Dense(num_classes, dtype="float32", name=f"{name}_classifier")(x)
 
 
-def preprocess(images: Any, resolution: int, crop: float = 1.0) -> Any:
-    """Images in 0..255 of any size to normalised ones of the network's resolution."""
-    x = FitResolution(resolution, crop, name="fit_resolution")(images)
-    return layers.Rescaling(
-        [1 / (255 * s) for s in STD],
-        [-m / s for m, s in zip(MEAN, STD)],
-        name="rescale",
-    )(x)
-
-
-def stem(x: Any) -> Any:
-    """3x3 convolution of stride 2, then the first block (expansion 1, no gating)."""
-    x = _convolution(x, "stem_conv", STEM_CHANNELS, 3, 2, use_bias=False)
-    x = shortcut = _normalised(x, "stem", "hard_swish")
-    x = _depthwise(x, "first_depthwise", 3, 1)
-    x = _normalised(x, "first_depthwise", "relu")
-    x = _convolution(x, "first_project", STEM_CHANNELS, use_bias=False)
-    x = _normalised(x, "first_project")
-    return layers.Add(name="first_add")([shortcut, x])
-
-
-def _depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
+def depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
+    """Depthwise convolution with padding "same" and He's initialisation."""
     return layers.DepthwiseConv2D(
         kernel,
         stride,
         padding="same",
         use_bias=False,
-        depthwise_initializer=_initializer(),
+        depthwise_initializer=initializer(),
         data_format="channels_last",
         name=name,
     )(x)
 
 
-def squeeze_excite(x: Any, name: str) -> Any:
-    """Channel gating with reduction 4 (Hu et al., CVPR 2018; MobileNetV3's form)."""
-    channels = x.shape[-1]
-    gate = _pooled(x, f"{name}_pool")
-    gate = _convolution(
-        gate, f"{name}_reduce", make_divisible(channels / 4), activation="relu"
-    )
-    gate = _convolution(gate, f"{name}_gate", channels, activation="hard_sigmoid")
-    return layers.Multiply(name=f"{name}_scale")([x, gate])
-
-
-def inverted_residual(
-    x: Any, kind: StageKind, kernel: int, expansion: int, stride: int, name: str
-) -> Any:
-    """MobileNetV3's block: expand, depthwise convolution, gate, project, add."""
-    shortcut, inputs = x, x.shape[-1]
-    middle = make_divisible(inputs * expansion)
-    x = _convolution(x, f"{name}_expand", middle, use_bias=False)
-    x = _normalised(x, f"{name}_expand", kind.activation)
-    x = _depthwise(x, f"{name}_depthwise", kernel, stride)
-    x = _normalised(x, f"{name}_depthwise", kind.activation)
-    if kind.squeeze_excite:
-        x = squeeze_excite(x, f"{name}_se")
-    x = _convolution(x, f"{name}_project", kind.channels, use_bias=False)
-    x = _normalised(x, f"{name}_project")
-    if stride == 1 and inputs == kind.channels:
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return x
-
-
-def head(x: Any, num_classes: int, widths: tuple[int, int], name: str) -> Any:
+def pooled_head(x: Any, num_classes: int, widths: Sequence[int], name: str) -> Any:
     """Two wide 1x1 convolutions around a global pooling, then the classifier."""
-    x = _convolution(x, f"{name}_conv", widths[0], use_bias=False)
-    x = _normalised(x, f"{name}_conv", "hard_swish")
-    x = _pooled(x, f"{name}_pool")
-    x = _convolution(
+    x = convolution(x, f"{name}_conv", widths[0], use_bias=False)
+    x = normalised(x, f"{name}_conv", "hard_swish")
+    x = pooled(x, f"{name}_pool")
+    x = convolution(
         x, f"{name}_wide", widths[1], activation="hard_swish", use_bias=False
     )
     return classifier(x, num_classes, name)
 
 
-def final_head(x: Any, num_classes: int) -> Any:
-    """The backbone's own classifier."""
-    return head(x, num_classes, HEAD_CHANNELS, "final")
-
-
-def exit_branch(
-    x: Any, branch: Branch | FixedBranch, num_classes: int, name: str
+def resized_convolution(
+    x: Any, name: str, size: int, kernel: int, expansion: int, pool: bool
 ) -> Any:
-    """The exit branch of either kind; returns logits."""
-    if isinstance(branch, FixedBranch):
-        return head(x, num_classes, (6 * x.shape[-1], 8 * x.shape[-1]), name)
-    for i, module in enumerate(branch.modules, 1):
-        x = _conv_module(x, module, f"{name}_module{i}")
-    x = _pooled(x, f"{name}_pool")
-    return classifier(x, num_classes, name)
-
-
-def _conv_module(x: Any, module: ConvModule, name: str) -> Any:
-    x = BicubicResize(module.size, name=f"{name}_resize")(x)
-    x = _convolution(
-        x,
-        f"{name}_conv",
-        x.shape[-1] * module.expansion,
-        module.kernel,
-        2,
-        padding="valid",
+    """One module of a searched branch; see `zoo.heads.ConvModule`."""
+    x = BicubicResize(size, name=f"{name}_resize")(x)
+    x = convolution(
+        x, f"{name}_conv", x.shape[-1] * expansion, kernel, 2, padding="valid"
     )
-    x = _normalised(x, name, "relu")
-    if module.pool:
+    x = normalised(x, name, "relu")
+    if pool:
         x = layers.MaxPooling2D(
             2, 2, data_format="channels_last", name=f"{name}_max_pool"
         )(x)

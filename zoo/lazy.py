@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import wrapt
 
 
 def exports(
-    package: str, names: Mapping[str, str], modules: Iterable[str] = ()
+    package: str, names: Mapping[str, Sequence[str]], modules: Iterable[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The functions `__getattr__` and `__dir__` of a package with lazy names.
 
     Args:
         package: The package's `__name__`.
-        names: The full name of the module of each name that the package exports.
+        names: What the package exports from each module, by the module's full name.
         modules: The package's modules that are attributes of it, too.
 
     Example:
-        >>> __getattr__, __dir__ = exports(__name__, {"macs": "zoo.cost"}, ["cost"])
+        >>> __getattr__, __dir__ = exports(__name__, {"zoo.cost": ["macs"]}, ["cost"])
     """
+    homes = {name: module for module, listed in names.items() for name in listed}
     modules = tuple(modules)
 
     def get(name: str) -> Any:
-        if name in names:
-            value = getattr(importlib.import_module(names[name]), name)
+        if name in homes:
+            value = getattr(importlib.import_module(homes[name]), name)
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
         else:
@@ -41,7 +42,7 @@ def exports(
         return value
 
     def listed() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *names, *modules})
+        return sorted({*vars(sys.modules[package]), *homes, *modules})
 
     return get, listed
 

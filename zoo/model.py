@@ -1,22 +1,25 @@
-"""The Keras model of an `Architecture`."""
+"""The generic early-exit model: losses, metrics, thresholds, budgets, inference."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from zoo import exits, layers
-from zoo.architecture import STAGE_KINDS, Architecture, check_thresholds
-from zoo.cost import Cost, macs
-from zoo.inference import EarlyPrediction, Segments, check_images
+from zoo import exits, records, tensors
+from zoo.checks import check_thresholds
+from zoo.cost import Cost, count
+from zoo.exits import OperatingPoint
+from zoo.inference import Segments, check_images
+from zoo.runtime import EarlyPrediction
 
 
 @keras.saving.register_keras_serializable(package="aebnas")
-class EarlyExitClassifier(keras.Model):
+class EarlyExitModel(keras.Model):
     """An image classifier that can answer part-way through.
 
     `model(images)` gives the logits of every exit as one tensor, so that `compile`,
@@ -24,92 +27,78 @@ class EarlyExitClassifier(keras.Model):
     plain Keras. `predict_early` stops computing for the images that leave early.
 
     Args:
-        architecture: What to build; an `Architecture` or the dictionary of one.
-        num_classes: Number of classes.
-        thresholds: One per existing exit, in 0..1; 1 switches the exit off. Default:
-            the architecture's.
+        images: Symbolic input of shape `(batch, height, width, 3)`.
+        features: Symbolic tensor at which each exit but the last is attached. It must
+            be all that the rest of the network needs of what comes before it.
+        logits: Symbolic logits of each exit, the final classifier's last, each of shape
+            `(batch, classes)`.
+        cost: The `zoo.Cost` of the network in "standard" MACs. Default: counted from
+            its layers.
+        thresholds: One per exit but the last, in 0..1; 1 switches the exit off.
+            Default: all 1.
         exit_rule: "score_margin", "max_probability" or "entropy"; see `zoo.exits`.
         exit_weights: Weight of each exit's loss, the final one last. Default: all 1.
-        crop: Share of an image's height and width that is kept, around the centre,
-            outside training; see `zoo.layers.FitResolution`.
+        frontier: See the attribute.
+        class_names: See the attribute.
 
-    Input shape: `(batch, height, width, 3)`, any height and width, RGB in 0..255 as
-    uint8 or float. Resizing and normalisation are inside.
-    Output shape: `(batch, exits, num_classes)`, logits, the final classifier last.
+    Input shape: `(batch, height, width, 3)`, RGB in 0..255 as uint8 or float.
+    Output shape: `(batch, exits, classes)`, logits, the final classifier last.
 
     Attributes:
         frontier: Pareto-optimal threshold settings measured on validation images, as a
             tuple of `zoo.exits.OperatingPoint` in "standard" MACs, cheapest first;
-            empty until measured. `set_budget` chooses among them. `zoo.save` keeps it
-            and `class_names`; Keras's own `save` does not.
+            empty until measured. `set_budget` chooses among them.
         class_names: Names of the classes, or None.
+        num_classes: Number of classes.
         macs: The `zoo.Cost` of the network in "standard" MACs.
-        exit_features: Symbolic feature map at each exit but the last.
+        exit_features: Symbolic tensor at each exit but the last.
         exit_logits: Symbolic logits of each exit.
 
-    Example:
-        >>> import zoo
-        >>> model = zoo.EarlyExitClassifier(architecture, num_classes=10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels)
-        >>> labels, probabilities, exits, confidences = model.predict_early(images)
+    Raises:
+        ValueError: The numbers of features, logits and thresholds do not fit.
 
     Reference:
-        AEBNAS, arXiv 2512.10671; BranchyNet, Teerapittayanon et al., ICPR 2016.
+        BranchyNet, Teerapittayanon et al., ICPR 2016.
     """
 
     def __init__(
         self,
-        architecture: Architecture | Mapping[str, Any],
-        num_classes: int,
+        images: Any,
+        features: Sequence[Any],
+        logits: Sequence[Any],
+        cost: Cost | None = None,
         thresholds: Sequence[float] | None = None,
         exit_rule: str = "score_margin",
         exit_weights: Sequence[float] | None = None,
-        crop: float = 1.0,
+        frontier: Sequence[OperatingPoint | Mapping[str, Any]] = (),
+        class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(architecture, Architecture):
-            architecture = Architecture.from_dict(architecture)
-        cost = macs(architecture, num_classes)
-        num_classes = int(num_classes)  # NumPy's integers are no JSON
-        images = keras.Input((None, None, 3), name="images")
-        x = layers.stem(layers.preprocess(images, architecture.resolution, crop))
-        features, logits = [], []
-        for position, (stage, kind) in enumerate(zip(architecture.stages, STAGE_KINDS)):
-            for i, block in enumerate(stage.blocks):
-                x = layers.inverted_residual(
-                    x,
-                    kind,
-                    block.kernel,
-                    block.expansion,
-                    stride=kind.stride if i == 0 else 1,
-                    name=f"stage{position + 1}_block{i + 1}",
-                )
-            if position in architecture.exits:
-                branch = architecture.branches[position]
-                name = f"exit{position + 1}"
-                features.append(x)
-                logits.append(layers.exit_branch(x, branch, num_classes, name))
-        logits.append(layers.final_head(x, num_classes))
+        if len(logits) != len(features) + 1:
+            raise ValueError(
+                f"There are {len(features)} features and logits of {len(logits)} "
+                "exits; expected one exit more than features, the final classifier's."
+            )
+        exits.check_rule(exit_rule)
         super().__init__(inputs=images, outputs=ops.stack(logits, axis=1), **kwargs)
-
-        self.architecture = architecture
-        self.num_classes = num_classes
+        self.num_classes = int(logits[-1].shape[-1])
         self._exit_rule = exit_rule
-        self.crop = crop
-        self.macs: Cost = cost
-        self.frontier: tuple[exits.OperatingPoint, ...] = ()
-        self.class_names: tuple[str, ...] | None = None
         self.exit_logits = tuple(logits)
         self.exit_features = tuple(features)
         # Held in an object that Keras does not look into: neither metrics nor segments
         # belong to the weights.
         self._untracked = _Untracked(len(logits))
-        exits.check_rule(exit_rule)
-        self.exit_weights = exit_weights
-        self.thresholds = (
-            architecture.exit_thresholds if thresholds is None else thresholds
+        self.macs: Cost = count(self) if cost is None else cost
+        self.frontier = tuple(
+            point
+            if isinstance(point, OperatingPoint)
+            else records.convert(point, OperatingPoint, "frontier")
+            for point in frontier
         )
+        self.class_names = tuple(class_names) if class_names else None
+        self.exit_weights = exit_weights
+        off = (1.0,) * len(features)
+        self.thresholds = off if thresholds is None else thresholds
 
     @property
     def num_exits(self) -> int:
@@ -130,8 +119,8 @@ class EarlyExitClassifier(keras.Model):
     def exit_weights(self, values: Sequence[float] | None) -> None:
         if values is not None and len(values) != self.num_exits:
             raise ValueError(
-                f"exit_weights has {len(values)} entries; expected "
-                f"{self.num_exits}, the final classifier's last."
+                f"exit_weights has {len(values)} entries; expected {self.num_exits}, "
+                "the final classifier's last."
             )
         self._exit_weights = None if values is None else tuple(map(float, values))
         self._forget_compiled_steps()
@@ -147,11 +136,36 @@ class EarlyExitClassifier(keras.Model):
         self._forget_compiled_steps()
 
     def _forget_compiled_steps(self) -> None:
-        """Compile anew what holds old values of thresholds or exit weights."""
+        """Compile again what holds old values of thresholds or exit weights."""
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:
             self.make_test_function(force=True)
+
+    def cost(self, convention: str = "standard") -> Cost:
+        """What the network computes for one image.
+
+        Args:
+            convention: How MACs are counted. Networks that no `Architecture` describes
+                know "standard" alone.
+
+        Raises:
+            ValueError: The network cannot be counted in that convention.
+        """
+        if convention != "standard":
+            raise ValueError(
+                f"convention is {convention!r}; {self.name} can be counted in the "
+                "'standard' one alone."
+            )
+        return self.macs
+
+    def conventions(self) -> tuple[str, ...]:
+        """The conventions in which `cost` can count this network."""
+        return ("standard",)
+
+    def exit_names(self) -> tuple[str, ...]:
+        """What to call the exits, the final classifier last."""
+        return (*(f"exit {k}" for k in range(1, self.num_exits)), "final")
 
     def predict_early(self, images: Any, batch_size: int = 256) -> EarlyPrediction:
         """Predict, and stop computing for each image at the exit where it leaves.
@@ -172,7 +186,7 @@ class EarlyExitClassifier(keras.Model):
         images = check_images(images)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
-        return self.segments().run(images, self.thresholds, batch_size)
+        return self.segments().run(images, self.thresholds, self.exit_rule, batch_size)
 
     def segments(self) -> Segments:
         """The compiled sub-models that `predict_early` runs, one per exit in use."""
@@ -180,11 +194,7 @@ class EarlyExitClassifier(keras.Model):
         cache = self._untracked.segments
         if off not in cache:
             cache[off] = Segments(
-                self.inputs[0],
-                self.exit_features,
-                self.exit_logits,
-                self.thresholds,
-                self.exit_rule,
+                self.inputs[0], self.exit_features, self.exit_logits, self.thresholds
             )
         return cache[off]
 
@@ -194,14 +204,14 @@ class EarlyExitClassifier(keras.Model):
         images: Any = None,
         labels: Any = None,
         convention: str = "standard",
-    ) -> exits.OperatingPoint:
+    ) -> OperatingPoint:
         """Set the thresholds that answer best within an average number of MACs.
 
         Args:
             average_macs: The most that an image may cost on average, a count.
             images: Images to choose on. Default: choose from `frontier`.
             labels: Their labels.
-            convention: How to count; see `zoo.macs`.
+            convention: How to count; see `cost`.
 
         Returns:
             The chosen `OperatingPoint`, in that convention.
@@ -210,7 +220,7 @@ class EarlyExitClassifier(keras.Model):
             ValueError: The budget cannot be met (the message says what can), or there
                 is neither a frontier nor images.
         """
-        cost = macs(self.architecture, self.num_classes, convention)
+        cost = self.cost(convention)
         if images is not None:
             logits = self.predict(check_images(images), verbose=0)
             points = exits.frontier(logits, labels, cost, rule=self.exit_rule)
@@ -277,9 +287,9 @@ class EarlyExitClassifier(keras.Model):
 
     def update_exit_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None):
         """Update `exit_metrics`; returns the logits that the exit rule chooses."""
-        confidences = exits.confidence(y_pred, self.exit_rule)
+        confidences = tensors.RULES[self.exit_rule](y_pred)
         taken = ops.one_hot(
-            exits.first_exit(confidences, self.thresholds), self.num_exits
+            tensors.first_exit(confidences, self.thresholds), self.num_exits
         )
         y = ops.cast(ops.reshape(y, (-1,)), "int32")
         correct = ops.cast(
@@ -309,36 +319,64 @@ class EarlyExitClassifier(keras.Model):
         if isinstance(labels, np.ndarray):
             exits.check_labels(labels, len(labels), self.num_classes)
 
-    def export(
-        self,
-        filepath,
-        format="tf_saved_model",
-        verbose=None,
-        input_signature=None,
-        **kwargs,
-    ):
-        """Keras's `export`; the exported function gives every exit's logits.
+    def with_new_classifiers(self, num_classes: int) -> EarlyExitModel:
+        """A copy with new classifiers of random weights, for fine-tuning.
 
-        On JAX, which cannot export a resize from unknown sizes, the default input is
-        `(batch, resolution, resolution, 3)`; `input_signature` sets another size.
+        Every layer whose name ends in "classifier" is new; all others keep their
+        weights. The copy shares none with this model.
+
+        Args:
+            num_classes: Number of classes of the copy.
         """
-        if input_signature is None and keras.backend.backend() == "jax":
-            side = self.architecture.resolution
-            shape = (None, side, side, 3)
-            input_signature = [keras.InputSpec(shape=shape, dtype="float32")]
-        return super().export(filepath, format, verbose, input_signature, **kwargs)
+        config = self._config_for(num_classes)
+        new = type(self).from_config(config | {"frontier": (), "class_names": None})
+        for layer in self.layers:
+            if layer.weights and not layer.name.endswith("classifier"):
+                new.get_layer(layer.name).set_weights(layer.get_weights())
+        return new
+
+    def _config_for(self, num_classes: int) -> dict[str, Any]:
+        """The configuration with other classifiers."""
+        config = self.get_config()
+        for layer in config["network"]["config"]["layers"]:
+            if layer["config"]["name"].endswith("classifier"):
+                layer["config"]["units"] = int(num_classes)
+        return config | {"cost": None}
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
+        """Everything but the weights, as `from_config` reads it."""
+        network = keras.Model(self.inputs[0], [*self.exit_features, *self.exit_logits])
         return {
-            "architecture": self.architecture.to_dict(),
-            "num_classes": self.num_classes,
+            "network": keras.saving.serialize_keras_object(network),
+            "cost": asdict(self.macs),
+            **self._state(),
+        }
+
+    def _state(self) -> dict[str, Any]:
+        """The part of the configuration that does not say what the layers are."""
+        return {
             "thresholds": list(self.thresholds),
             "exit_rule": self.exit_rule,
-            "exit_weights": self.exit_weights,
-            "crop": self.crop,
+            "exit_weights": self.exit_weights and list(self.exit_weights),
+            "frontier": records.to_dict(self.frontier),
+            "class_names": self.class_names and list(self.class_names),
             "name": self.name,
         }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> EarlyExitModel:
+        """Build from what `get_config` gave; weights are random."""
+        config = dict(config)
+        network = keras.saving.deserialize_keras_object(config.pop("network"))
+        cost = config.pop("cost")
+        early = len(network.outputs) // 2
+        return cls(
+            network.inputs[0],
+            network.outputs[:early],
+            network.outputs[early:],
+            cost and records.convert(cost, Cost, "cost"),
+            **config,
+        )
 
 
 class _Untracked:

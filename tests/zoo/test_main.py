@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import os
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import benchmark, cards, data, exits, registry
+from zoo import benchmark, cards, data, exits, records, registry
 from zoo.__main__ import main
 from zoo.commands import train
 
@@ -22,7 +23,7 @@ def every_model_is_built_once():
 
     def load_once(name):
         model = load(name)
-        model.thresholds = registry.config(name)["model"]["thresholds"]
+        model.thresholds = registry.record(name).config["thresholds"]
         return model
 
     with pytest.MonkeyPatch.context() as patch:
@@ -32,7 +33,13 @@ def every_model_is_built_once():
 
 @pytest.fixture(scope="module")
 def record():
-    return registry.config(MODEL)
+    return registry.record(MODEL)
+
+
+@pytest.fixture(scope="module")
+def test(record):
+    """What the record says of the test split."""
+    return record.results["test"]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,20 @@ def fail(capsys):
         return err
 
     return call
+
+
+def folder(path):
+    """The folder, made."""
+    path.mkdir()
+    return path
+
+
+def plain(points):
+    """Operating points as JSON shows them."""
+    return [
+        {k: v for k, v in records.to_dict(point).items() if k != "score"}
+        for point in points
+    ]
 
 
 # Help
@@ -168,15 +189,15 @@ def test_a_command_prints_its_result_and_nothing_else():
 # list and show
 
 
-def test_list_gives_the_recorded_numbers(run, record):
+def test_list_gives_the_recorded_numbers(run, record, test):
     (found,) = run("list", MODEL, "--json")
     assert found == {
         "name": MODEL,
         "data": "digits",
-        "accuracy": record["results"]["test"]["accuracy"],
-        "average_macs": record["results"]["test"]["average_macs"],
-        "parameters": record["weights"]["parameters"],
-        "bytes": record["weights"]["bytes"],
+        "accuracy": test.accuracy,
+        "average_macs": test.average_macs,
+        "parameters": record.weights.parameters,
+        "bytes": record.weights.bytes,
     }
     text = run("list", MODEL)
     assert MODEL in text
@@ -189,12 +210,24 @@ def test_list_gives_all_models_or_those_of_a_pattern(run):
     assert run("list", "no such*", "--json") == []
 
 
-def test_show_gives_the_card_or_the_record(run, record):
-    assert run("show", MODEL, "--json") == record
+def test_list_shows_models_of_which_nothing_was_measured(
+    run, record, tmp_path, monkeypatch
+):
+    bare = dataclasses.replace(record, name="bare", data=None, results=None)
+    records.write(folder(tmp_path / "bare") / "config.json", bare)
+    monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
+    (found,) = run("list", "--json")
+    assert (found["data"], found["accuracy"], found["average_macs"]) == (None,) * 3
+    (line,) = [line for line in run("list").splitlines() if "bare" in line]
+    assert line.split()[1:4] == ["–"] * 3
+
+
+def test_show_gives_the_card_or_the_record(run, record, test):
+    assert run("show", MODEL, "--json") == records.to_dict(record)
     text = run("show", MODEL)
     assert MODEL in text
-    assert record["data"]["fingerprint"] in text
-    assert cards.percent(record["results"]["test"]["accuracy"]) in text
+    assert record.data.fingerprint in text
+    assert cards.percent(test.accuracy) in text
 
 
 # pareto
@@ -204,32 +237,34 @@ def test_show_gives_the_card_or_the_record(run, record):
 def offered(record, tmp_path, monkeypatch):
     """Settings of two models in turn, each more accurate and dearer than the last."""
     points = [
-        {
-            "thresholds": [0.5, 0.5],
-            "accuracy": 0.5 + i / 100,
-            "average_macs": 0,  # not looked at
-            "utilisation": [1 - i / 39, 0, i / 39],
-        }
+        exits.OperatingPoint(
+            thresholds=(0.5, 0.5),
+            accuracy=0.5 + i / 100,
+            average_macs=0,  # not looked at
+            utilisation=(1 - i / 39, 0, i / 39),
+        )
         for i in range(40)
     ]
     for i, name in enumerate(("even", "odd")):
-        (tmp_path / name).mkdir()
-        text = json.dumps(record | {"name": name, "frontier": points[i::2]})
-        (tmp_path / name / "config.json").write_text(text, encoding="utf-8")
+        one = dataclasses.replace(record, name=name, frontier=tuple(points[i::2]))
+        records.write(folder(tmp_path / name) / "config.json", one)
     monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
     return points
 
 
 @pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
 def test_pareto_gives_the_settings_of_all_models(run, record, offered, convention):
-    architecture = zoo.Architecture.from_dict(record["model"]["architecture"])
-    costs = zoo.macs(architecture, 10, convention).per_exit
+    costs = zoo.macs(record.architecture, 10, convention).per_exit
     command = ("pareto", "digits", "--convention", convention, "--json")
     found = run(*command)
     assert len(found) == 40
     for i, (point, offer) in enumerate(zip(found, offered)):
-        macs = pytest.approx(np.dot(offer["utilisation"], costs))
-        assert point == offer | {"model": ("even", "odd")[i % 2], "average_macs": macs}
+        macs = pytest.approx(np.dot(offer.utilisation, costs))
+        (expected,) = plain([offer])
+        assert point == expected | {
+            "model": ("even", "odd")[i % 2],
+            "average_macs": macs,
+        }
     assert run(*command, "--max-macs", found[25]["average_macs"] + 1) == [found[25]]
 
 
@@ -238,17 +273,17 @@ def test_pareto_prints_a_row_per_setting_and_few_unless_all_are_asked_for(run, o
     assert "16 of 40 settings (standard MACs)" in few
     assert few.count(" M ") == 16
     assert "40 of 40 settings" in everything
-    points = run("pareto", "digits", "--json")
+    points = registry.pareto("digits")
     lines = [line for line in everything.splitlines() if " M " in line]
     for point, row, line in zip(
         points, cards.frontier_rows(points), lines, strict=True
     ):
-        assert line.split()[0] == point["model"]
+        assert line.split()[0] == point.model
         assert all(cell in line for cell in row)
     for i in (0, -1):
         assert lines[i] in few
     (macs, *_), *_ = cards.frontier_rows(points[5:])
-    best = run("pareto", "digits", "--max-macs", points[5]["average_macs"] + 1)
+    best = run("pareto", "digits", "--max-macs", points[5].average_macs + 1)
     assert "1 of 40 settings" in best
     assert best.count(" M ") == best.count(macs) == 1
 
@@ -260,8 +295,8 @@ def test_pareto_prints_a_row_per_setting_and_few_unless_all_are_asked_for(run, o
 def test_evaluate_agrees_with_the_record(run, record, split):
     found = run("evaluate", MODEL, "--split", split, "--json")
     assert (found["model"], found["data"], found["split"]) == (MODEL, "digits", split)
-    assert found["fingerprint"] == record["data"]["fingerprint"]
-    expected = record["results"][split]
+    assert found["fingerprint"] == record.data.fingerprint
+    expected = records.to_dict(record.results[split])
     assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
     assert found["average_macs"] == pytest.approx(expected["average_macs"])
     assert set(found["average_macs"]) == {"standard", "aebnas"}
@@ -270,12 +305,11 @@ def test_evaluate_agrees_with_the_record(run, record, split):
     assert found["macs"] == expected["macs"]
 
 
-def test_evaluate_prints_every_exit_and_a_summary(run, record):
+def test_evaluate_prints_every_exit_and_a_summary(run, record, test):
     text = run("evaluate", MODEL)
-    result = record["results"]["test"]
-    for row in cards.exit_rows(record["model"], result):
+    for row in cards.exit_rows(record.exit_names, test):
         assert all(cell in text for cell in row)
-    assert cards.summary(result) in text
+    assert cards.summary(test) in text
 
 
 def test_evaluate_takes_thresholds(run, record):
@@ -285,9 +319,8 @@ def test_evaluate_takes_thresholds(run, record):
     assert found["accuracy"] == found["exit_accuracy"][-1]
     assert found["average_macs"]["standard"] == found["macs"]["standard"][-1]
     assert "off" in run("evaluate", MODEL, "--thresholds", "1,1")
-    assert run("evaluate", MODEL, "--json")["thresholds"] == [
-        *record["model"]["thresholds"]
-    ]
+    expected = list(record.config["thresholds"])
+    assert run("evaluate", MODEL, "--json")["thresholds"] == expected
 
 
 def test_evaluate_tunes_thresholds_for_a_target_by_the_score_of_the_paper(run):
@@ -300,9 +333,7 @@ def test_evaluate_tunes_thresholds_for_a_target_by_the_score_of_the_paper(run):
 
 @pytest.mark.parametrize("convention", ["standard", "aebnas"])
 def test_evaluate_chooses_thresholds_for_a_budget(run, record, convention):
-    cost = zoo.macs(
-        zoo.Architecture.from_dict(record["model"]["architecture"]), 10, convention
-    )
+    cost = record.cost(convention)
     budget = 1.1 * cost.per_exit[0]
     found = run(
         *("evaluate", MODEL, "--split", "validation", "--json"),
@@ -330,7 +361,7 @@ def test_predict_agrees_with_predict_early(run, pictures, digits, record):
     model = registry.load(MODEL)
     expected = model.predict_early(digits.images[:6])
     assert [answer["file"] for answer in found] == [*map(str, pictures)]
-    names = cards.exit_names(record["model"])
+    names = record.exit_names
     costs = model.macs.per_exit_with([t < 1 for t in model.thresholds])
     for i, answer in enumerate(found):
         label, leaving = expected.labels[i], expected.exits[i]
@@ -380,33 +411,26 @@ def test_predict_names_a_picture_that_it_cannot_read(fail, pictures, kind):
 
 
 def test_frontier_gives_the_stored_settings(run, record):
-    assert run("frontier", MODEL, "--json") == record["frontier"]
-    text, count = run("frontier", MODEL), len(record["frontier"])
+    assert run("frontier", MODEL, "--json") == plain(record.frontier)
+    text, count = run("frontier", MODEL), len(record.frontier)
     assert f"{count} of {count} settings" in text
-    for row in cards.frontier_rows(record["frontier"]):
+    for row in cards.frontier_rows(record.frontier):
         assert all(cell in text for cell in row)
 
 
 def test_frontier_measured_again_is_the_stored_one(run, record):
     found = run("frontier", MODEL, "--data", "digits", "--json")
-    assert len(found) == len(record["frontier"])
-    for point, stored in zip(found, record["frontier"]):
-        assert {key: point[key] for key in stored} == {
-            key: pytest.approx(value) for key, value in stored.items()
-        }
-
-
-def test_frontier_gives_the_same_fields_stored_and_measured(run, record):
-    found = run("frontier", MODEL, "--data", "digits", "--json")
-    assert set(found[0]) == set(record["frontier"][0])
+    for point, stored in zip(found, plain(record.frontier), strict=True):
+        assert point == {key: pytest.approx(value) for key, value in stored.items()}
 
 
 def test_a_long_frontier_is_thinned_unless_all_is_asked_for(run, record, tmp_path):
-    points = [
-        {**record["frontier"][0], "average_macs": 1e6 + 1000 * i} for i in range(40)
-    ]
-    text = json.dumps(record | {"frontier": points})
-    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    points = tuple(
+        dataclasses.replace(record.frontier[0], average_macs=1e6 + 1000 * i)
+        for i in range(40)
+    )
+    long = dataclasses.replace(record, frontier=points)
+    records.write(tmp_path / "config.json", long)
     few, everything = run("frontier", tmp_path), run("frontier", tmp_path, "--all")
     assert "16 of 40 settings" in few
     assert few.count(" M ") == 16
@@ -418,11 +442,11 @@ def test_a_long_frontier_is_thinned_unless_all_is_asked_for(run, record, tmp_pat
 # benchmark
 
 
-def test_benchmark_times_each_batch_size(run, record):
+def test_benchmark_times_each_batch_size(run, test):
     options = ("--images", 64, "--batch-sizes", 1, 32)
     found = run("benchmark", MODEL, *options, "--json")
     assert [speed["batch_size"] for speed in found] == [1, 32]
-    macs = record["results"]["test"]["macs"]["standard"]
+    macs = test.macs["standard"]
     for speed in found:
         assert speed["images"] == 64
         assert all(value > 0 for value in speed.values())
@@ -464,7 +488,7 @@ def test_the_network_of_the_benchmark_of_training_is_static():
     "arguments, message",
     [
         (["show", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
-        (["pareto", "digit"], "No pretrained model belongs to 'digit'; there are some"),
+        (["pareto", "digit"], "There is no data set with pretrained models 'digit'"),
         (["pareto", "digits", "--max-macs", "1000"], "1,000 average MACs cannot be"),
         (["evaluate", "resnet"], "no pretrained model 'resnet'"),
         (["predict", "resnet", "a.png"], "no pretrained model 'resnet'"),
@@ -508,18 +532,18 @@ def test_missing_data_are_named_with_what_provides_them(fail, monkeypatch, tmp_p
 
 
 @pytest.mark.parametrize(
-    "key, arguments, message",
+    "lacking, command, message",
     [
-        ("data", ["evaluate"], "records no data set; name one with --data"),
-        ("frontier", ["frontier"], "has no stored frontier; name a data set"),
+        ({"data": None}, "evaluate", "records no data set; name one with --data"),
+        ({"frontier": ()}, "frontier", "has no stored frontier; name a data set"),
     ],
 )
 def test_a_record_without_figures_asks_for_data(
-    fail, record, tmp_path, key, arguments, message
+    fail, record, tmp_path, lacking, command, message
 ):
-    kept = {k: v for k, v in record.items() if k != key}
-    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
-    assert message in fail(*arguments, tmp_path)
+    kept = dataclasses.replace(record, **lacking)
+    records.write(tmp_path / "config.json", kept)
+    assert message in fail(command, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -545,13 +569,21 @@ def test_train_names_what_is_wrong_and_writes_nothing(
 
 @pytest.mark.parametrize("source", ["name", "folder", "record", "architecture"])
 def test_train_takes_an_architecture_from_wherever_it_is(record, tmp_path, source):
-    folder = registry.PRETRAINED / MODEL
-    expected = zoo.Architecture.from_dict(record["model"]["architecture"])
-    expected.to_json(tmp_path / "a.json")
+    home = registry.PRETRAINED / MODEL
+    record.architecture.to_json(tmp_path / "a.json")
     sources = {
         "name": MODEL,
-        "folder": folder,
-        "record": folder / "config.json",
+        "folder": home,
+        "record": home / "config.json",
         "architecture": tmp_path / "a.json",
     }
-    assert train.architecture(str(sources[source])) == expected
+    assert train.architecture(str(sources[source])) == record.architecture
+
+
+def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
+    config = {k: v for k, v in record.config.items() if k != "architecture"}
+    other = {"class_name": "EarlyExitModel", "config": config}
+    path = tmp_path / "config.json"
+    records.write(path, dataclasses.replace(record, model=other))
+    message = fail("train", "--architecture", path, "--out", tmp_path / "out")
+    assert "is a model of the class 'EarlyExitModel', which has no architec" in message

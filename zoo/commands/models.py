@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.commands import options as shared
 from zoo.terminal import (
@@ -15,6 +15,10 @@ from zoo.terminal import (
     print_json,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from zoo.exits import OperatingPoint
+    from zoo.model_record import ModelRecord
 
 
 def add(commands: CommandLine) -> None:
@@ -66,7 +70,7 @@ def list_models(options: argparse.Namespace) -> None:
     from zoo.cards import million, percent
 
     found = [
-        _overview(registry.config(name))
+        _overview(registry.record(name))
         for name in registry.list_models(options.pattern)
     ]
     if options.json:
@@ -76,9 +80,11 @@ def list_models(options: argparse.Namespace) -> None:
         [
             [
                 model["name"],
-                model["data"],
+                model["data"] or "–",
                 percent(model["accuracy"]),
-                million(model["average_macs"]["standard"]),
+                million(model["average_macs"]["standard"])
+                if model["average_macs"]
+                else "–",
                 f"{model['parameters'] / 1e6:.2f} M",
                 f"{model['bytes'] / 1e6:.1f} MB",
             ]
@@ -87,24 +93,24 @@ def list_models(options: argparse.Namespace) -> None:
     )
 
 
-def _overview(record: dict[str, Any]) -> dict[str, Any]:
-    test = record["results"]["test"]
+def _overview(record: ModelRecord) -> dict[str, Any]:
+    test = record.results["test"] if record.results else None
     return {
-        "name": record["name"],
-        "data": record["data"]["name"],
-        "accuracy": test["accuracy"],
-        "average_macs": test["average_macs"],
-        "parameters": record["weights"]["parameters"],
-        "bytes": record["weights"]["bytes"],
+        "name": record.name,
+        "data": record.data.name if record.data else None,
+        "accuracy": test.accuracy if test else None,
+        "average_macs": test.average_macs if test else None,
+        "parameters": record.weights.parameters,
+        "bytes": record.weights.bytes,
     }
 
 
 def show(options: argparse.Namespace) -> None:
     """Show a model's card."""
-    from zoo import registry
+    from zoo import records, registry
 
     if options.json:
-        return print_json(registry.config(options.model))
+        return print_json(records.to_dict(registry.record(options.model)))
     from rich.markdown import Markdown
 
     console().print(Markdown(registry.card(options.model)))
@@ -118,44 +124,45 @@ def pareto(options: argparse.Namespace) -> None:
     total = len(front)
     if options.max_macs is not None:
         front = [exits.within_budget(front, options.max_macs)]
-    points = [dataclasses.asdict(point) for point in front]
     if options.json:
-        return print_json(
-            [{k: v for k, v in p.items() if k != "score"} for p in points]
-        )
-    shown = points if options.all else cards.thinned(points)
+        return print_json([_setting(point) for point in front])
+    shown = front if options.all else cards.thinned(front)
     print(
         f"Models of {options.data}, on its validation split: {len(shown)} of {total} "
         f"settings ({options.convention} MACs)"
     )
     print_table(
         ("model", *cards.FRONTIER_COLUMNS),
-        [
-            [point["model"], *row]
-            for point, row in zip(shown, cards.frontier_rows(shown))
-        ],
+        [[point.model, *row] for point, row in zip(shown, cards.frontier_rows(shown))],
     )
+
+
+def _setting(point: OperatingPoint) -> dict[str, Any]:
+    """An operating point for JSON; a frontier has no score."""
+    return {k: v for k, v in dataclasses.asdict(point).items() if k != "score"}
 
 
 def frontier(options: argparse.Namespace) -> None:
     """Show the Pareto-optimal threshold settings of a model."""
-    if options.data is not None:
-        import_keras()
     from zoo import cards, registry
 
     if options.data is None:
-        points = registry.config(options.model).get("frontier")
+        points = registry.record(options.model).frontier
         where = "as stored, on the validation split"
         if not points:
             raise ValueError(
                 f"{options.model} has no stored frontier; name a data set with --data."
             )
     else:
+        import_keras()
+        from zoo import measure
+
         model, dataset = shared.model_and_data(options)
-        points = registry.frontier(model, *shared.validation(model, dataset))
+        images, labels = dataset.validation
+        points = measure.frontier(model, measure.predict(model, images), labels)
         where = f"on the validation split of {dataset.name}"
     if options.json:
-        return print_json(points)
+        return print_json([_setting(point) for point in points])
     shown = points if options.all else cards.thinned(points)
     print(f"{options.model}, {where}: {len(shown)} of {len(points)} settings")
     print_table(cards.FRONTIER_COLUMNS, cards.frontier_rows(shown))

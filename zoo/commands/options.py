@@ -9,10 +9,8 @@ from zoo.cost import CONVENTIONS
 from zoo.terminal import add_data_dir
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from zoo.data import Dataset
-    from zoo.model import EarlyExitClassifier
+    from zoo.model import EarlyExitModel
 
 
 def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
@@ -72,7 +70,7 @@ def add_all(parser: argparse.ArgumentParser) -> None:
 
 def model_and_data(
     options: argparse.Namespace,
-) -> tuple[EarlyExitClassifier, Dataset]:
+) -> tuple[EarlyExitModel, Dataset]:
     """The model, and the data set named or else the one it was measured on.
 
     Raises:
@@ -83,12 +81,12 @@ def model_and_data(
 
     name = options.data
     if name is None:
-        record = registry.config(options.model)
-        if "data" not in record:
+        recorded = registry.record(options.model).data
+        if recorded is None:
             raise ValueError(
                 f"{options.model} records no data set; name one with --data."
             )
-        name = record["data"]["name"]
+        name = recorded.name
     model = registry.load(options.model)
     dataset = data.load(name, options.data_dir)
     if dataset.num_classes != model.num_classes:
@@ -97,38 +95,3 @@ def model_and_data(
             f"{dataset.num_classes}."
         )
     return model, dataset
-
-
-def choose_thresholds(
-    model: EarlyExitClassifier, dataset: Dataset, options: argparse.Namespace
-) -> dict[str, Any] | None:
-    """Set the thresholds that the options ask for; says how, for the record."""
-    from zoo import exits
-    from zoo.cost import macs
-
-    cost = macs(model.architecture, model.num_classes, options.convention)
-    if options.max_macs is not None:
-        chosen = exits.thresholds_for_budget(
-            *validation(model, dataset), cost, options.max_macs, rule=model.exit_rule
-        )
-        how = {"max_macs": round(options.max_macs)}
-    elif options.target_macs is not None:
-        chosen = exits.tune_thresholds(
-            *validation(model, dataset),
-            cost,
-            target_macs=options.target_macs,
-            rule=model.exit_rule,
-        )
-        how = {"target_macs": round(options.target_macs)}
-    else:
-        return None
-    model.thresholds = chosen.thresholds
-    return how | {"convention": options.convention}
-
-
-def validation(
-    model: EarlyExitClassifier, dataset: Dataset
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels of the validation split."""
-    images, labels = dataset.validation
-    return model.predict(images, batch_size=256, verbose=0), labels

@@ -46,15 +46,22 @@ def add(commands: CommandLine) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a model on a split of a data set."""
-    from zoo import cards, registry
+    from zoo import cards, measure, records
 
     model, dataset = shared.model_and_data(options)
     if options.thresholds is not None:
         model.thresholds = _floats(options.thresholds)
-    shared.choose_thresholds(model, dataset, options)
-    split = getattr(dataset, options.split)
-    logits = model.predict(split.images, batch_size=256, verbose=0)
-    result = registry.report(model, logits, split.labels)
+    choose = None
+    if options.max_macs is not None:
+        choose = measure.within(options.max_macs)
+    elif options.target_macs is not None:
+        choose = measure.towards(options.target_macs)
+    if choose is not None:
+        images, labels = dataset.validation
+        logits, cost = measure.predict(model, images), model.cost(options.convention)
+        model.thresholds = choose(logits, labels, cost, model.exit_rule).thresholds
+    images, labels = getattr(dataset, options.split)
+    result = measure.report(model, measure.predict(model, images), labels)
     if options.json:
         return print_json(
             {
@@ -62,12 +69,11 @@ def evaluate(options: argparse.Namespace) -> None:
                 "data": dataset.name,
                 "fingerprint": dataset.fingerprint,
                 "split": options.split,
-                **result,
+                **records.to_dict(result),
             }
         )
-    rows = cards.exit_rows(model.get_config(), result)
     print(f"{model.name} on the {options.split} split of {dataset.name}")
-    print_table(cards.EXIT_COLUMNS, rows)
+    print_table(cards.exit_columns(result), cards.exit_rows(model.exit_names(), result))
     print(cards.summary(result))
 
 
@@ -83,10 +89,10 @@ def _floats(text: str) -> list[float]:
 def predict(options: argparse.Namespace) -> None:
     """Classify picture files."""
     from zoo import registry
-    from zoo.cards import exit_names, million, percent
+    from zoo.cards import million, percent
 
     model = registry.load(options.model)
-    names = exit_names(model.get_config())
+    names = model.exit_names()
     costs = model.macs.per_exit_at(model.thresholds)
     answers: list[dict[str, Any]] = []
     for path in options.images:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import sys
@@ -74,8 +73,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, choose thresholds, measure and save."""
     import keras
 
-    from zoo import cards, data, registry, training
-    from zoo.model import EarlyExitClassifier
+    import zoo
+    from zoo import cards, data, records, registry, training
 
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
@@ -84,47 +83,39 @@ def train(options: argparse.Namespace) -> None:
     dataset = data.load(options.data, options.data_dir)
     keras.utils.set_random_seed(options.seed)
     if options.initial_weights:
-        own = registry.config(options.initial_weights).get("data", {}).get("name")
-        classes = None if own == dataset.name else dataset.num_classes
-        model = registry.load(options.initial_weights, num_classes=classes)
+        own = registry.record(options.initial_weights).data
+        same = own is not None and own.name == dataset.name
+        model = registry.load(
+            options.initial_weights, num_classes=None if same else dataset.num_classes
+        )
         if options.exit_weights:
             model.exit_weights = options.exit_weights
     else:
-        model = EarlyExitClassifier(
+        model = zoo.EarlyExitClassifier(
             architecture(options.architecture),
             dataset.num_classes,
             exit_weights=options.exit_weights,
             crop=recipe.crop,
         )
-    outcome = training.train(
+    fitted = zoo.fit(
         model,
         dataset,
         recipe,
         options.out,
-        options.seed,
-        registry.load(options.teacher) if options.teacher else None,
+        seed=options.seed,
+        teacher=registry.load(options.teacher) if options.teacher else None,
+        max_macs=options.max_macs,
+        target_macs=options.target_macs,
+        convention=options.convention,
+        notes=options.note,
+        facts={"initial_weights": options.initial_weights, "teacher": options.teacher},
         verbose=0 if options.json else 1 if sys.stdout.isatty() else 2,
     )
-    chosen = shared.choose_thresholds(model, dataset, options)
-    record = registry.save(
-        model,
-        options.out,
-        dataset,
-        training=registry.provenance(
-            recipe=dataclasses.asdict(recipe),
-            seed=options.seed,
-            initial_weights=options.initial_weights,
-            teacher=options.teacher,
-            thresholds=chosen,
-            seconds=outcome["seconds"],
-            images_per_second=outcome["images_per_second"],
-        ),
-        notes=options.note,
-    )
+    record = fitted.record
     if options.json:
-        return print_json(record)
-    test = record["results"]["test"]
-    print_table(cards.EXIT_COLUMNS, cards.exit_rows(record["model"], test))
+        return print_json(records.to_dict(record))
+    test = record.results["test"]
+    print_table(cards.exit_columns(test), cards.exit_rows(record.exit_names, test))
     print(cards.summary(test))
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
 
@@ -135,17 +126,26 @@ def architecture(source: str) -> Architecture:
     Raises:
         ValueError: There is no such file or model, or it holds no architecture.
     """
-    from zoo import registry
+    from zoo import records, registry
     from zoo.architecture import Architecture
+    from zoo.model_record import ModelRecord
 
     path = pathlib.Path(source)
-    if path.is_file():
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or "model" not in record:
-            return Architecture.from_json(path)
+    if not path.is_file():
+        record = registry.record(source)
     else:
-        record = registry.config(source)
-    return Architecture.from_dict(record["model"]["architecture"])
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            written = None
+        if not isinstance(written, dict) or "model" not in written:
+            return Architecture.from_json(path)
+        record = records.from_dict(
+            written, ModelRecord, where=source, assume=ModelRecord
+        )
+    if record.architecture is None:
+        raise ValueError(
+            f"{source} is a model of the class {record.class_name!r}, which has no "
+            "architecture; name another one, or train it with --initial-weights."
+        )
+    return record.architecture

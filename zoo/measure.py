@@ -1,0 +1,118 @@
+"""Measuring a model for its record, and noting how it came about."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo import backends, exits
+from zoo.data import Dataset
+from zoo.exits import OperatingPoint
+from zoo.model import EarlyExitModel
+from zoo.model_record import DataRecord, Report
+
+BATCH = 256
+
+
+def predict(model: EarlyExitModel, images: Any) -> np.ndarray:
+    """Logits of every exit, shape `(images, exits, classes)`."""
+    return model.predict(images, batch_size=BATCH, verbose=0)
+
+
+def describe(dataset: Dataset) -> DataRecord:
+    """What a record says of a data set: name, fingerprint, sizes."""
+    return DataRecord(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        train=len(dataset.train.labels),
+        validation=len(dataset.validation.labels),
+        test=len(dataset.test.labels),
+    )
+
+
+def report(model: EarlyExitModel, logits: Any, labels: Any) -> Report:
+    """Evaluate logits at the model's thresholds, MACs in every convention.
+
+    Args:
+        model: The model.
+        logits: Shape `(samples, exits, classes)`.
+        labels: Integers of shape `(samples,)`.
+    """
+    found = exits.evaluate(
+        logits, labels, model.macs, model.thresholds, model.exit_rule
+    )
+    counted = {
+        convention: exits.recount(found, model.cost(convention))
+        for convention in model.conventions()
+    }
+    return Report(
+        thresholds=found.thresholds,
+        accuracy=found.accuracy,
+        average_macs={name: each.average_macs for name, each in counted.items()},
+        utilisation=found.utilisation,
+        exit_accuracy=found.exit_accuracy,
+        leaving_accuracy=found.leaving_accuracy,
+        macs={name: each.macs for name, each in counted.items()},
+        samples=found.samples,
+    )
+
+
+def frontier(
+    model: EarlyExitModel, logits: Any, labels: Any
+) -> tuple[OperatingPoint, ...]:
+    """The Pareto-optimal threshold settings, in standard MACs."""
+    return exits.frontier(logits, labels, model.macs, rule=model.exit_rule)
+
+
+Choice = Callable[[Any, Any, Any, str], OperatingPoint]
+
+
+def within(max_macs: float) -> Choice:
+    """A way to choose thresholds: the most accurate within a budget.
+
+    Args:
+        max_macs: The most that an image may cost on average, a count.
+
+    Returns:
+        A function of logits, labels, cost and exit rule, for `zoo.fit`.
+    """
+    return lambda logits, labels, cost, rule: exits.thresholds_for_budget(
+        logits, labels, cost, max_macs, rule=rule
+    )
+
+
+def towards(target_macs: float | None, values: Any = exits.PAPER_VALUES) -> Choice:
+    """A way to choose thresholds: the best by the paper's score.
+
+    Args:
+        target_macs: Average MACs to aim at, a count; None: accuracy alone.
+        values: Thresholds to try at each exit.
+
+    Returns:
+        A function of logits, labels, cost and exit rule, for `zoo.fit`.
+    """
+    return lambda logits, labels, cost, rule: exits.tune_thresholds(
+        logits, labels, cost, values, target_macs, rule
+    )
+
+
+def provenance(**facts: Any) -> dict[str, Any]:
+    """Facts about a training, with the versions and the hardware it ran on."""
+    return {
+        **facts,
+        "backend": keras.backend.backend(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.version(),
+            keras.backend.backend(): backends.version(),
+            "numpy": np.__version__,
+        },
+        "hardware": (
+            f"{backends.devices()}, {os.cpu_count()} {platform.machine()} CPU cores"
+        ),
+    }

@@ -1,0 +1,100 @@
+"""Checkpoints: what an interrupted training continues from, bit for bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo import weights
+from zoo.files import replacing, write_bytes, write_text
+
+CHECKPOINT, SETTINGS, LOG = "checkpoint.h5", "training.json", "log.csv"
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves weights and optimizer after each epoch, whole or not at all.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the checkpoint of the epoch that ended."""
+        values = {
+            f"model/{path}": value
+            for path, value in weights.arrays(self.model.model).items()
+        }
+        for i, variable in enumerate(self.model.optimizer.variables):
+            values[f"optimizer/{i}"] = np.asarray(variable)
+        write_bytes(self.path, weights.dumps(values, {"epochs": epoch + 1}))
+
+
+def restore(path: pathlib.Path, trainer: Any) -> int:
+    """Set a trainer's weights and optimizer to a checkpoint's.
+
+    Returns:
+        How many epochs it had done.
+
+    Raises:
+        ValueError: The file is damaged or belongs to another training.
+    """
+    values, attributes = weights.loads(path.read_bytes(), str(path))
+    own = {
+        name.removeprefix("model/"): value
+        for name, value in values.items()
+        if name.startswith("model/")
+    }
+    variables = trainer.optimizer.variables
+    try:
+        found = [values[f"optimizer/{i}"] for i in range(len(variables))]
+        epochs = int(attributes["epochs"])
+    except KeyError as error:
+        raise ValueError(
+            f"{path} is no checkpoint of this training: {error} is missing. Use "
+            "another folder."
+        ) from error
+    weights.assign(trainer.model, own, str(path))
+    for variable, value in zip(variables, found):
+        variable.assign(value)
+    return epochs
+
+
+def check_same_training(
+    folder: pathlib.Path, settings: dict[str, Any], resumes: bool
+) -> None:
+    """Note the settings in the folder, or raise if it holds a training with others."""
+    path = folder / SETTINGS
+    settings = json.loads(json.dumps(settings))
+    if resumes and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in settings if settings[key] != before.get(key))
+        if changed:
+            raise ValueError(
+                f"{folder} holds a training with another {', '.join(changed)}. Use "
+                "the same settings to continue it, or another folder."
+            )
+    write_text(path, json.dumps(settings, indent=1))
+
+
+def trimmed_log(path: pathlib.Path, epochs: int) -> list[dict[str, Any]]:
+    """The first rows of the log; later ones belong to an epoch that was interrupted."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
+    with replacing(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            if rows:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
+    return rows

@@ -1,0 +1,221 @@
+"""Training a model in place: batches, epochs, logs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo import backends, weights
+from zoo.data import Dataset, Split
+from zoo.model import EarlyExitModel
+from zoo.training import checkpoints
+from zoo.training.recipes import Recipe
+from zoo.training.trainer import Trainer, augment, optimizer
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training took and came to.
+
+    Attributes:
+        epochs: Epochs, those before an interruption counted.
+        seconds: Of all sittings.
+        images_per_second: Training images.
+        final: The last epoch's logs.
+    """
+
+    epochs: int
+    seconds: float
+    images_per_second: int
+    final: dict[str, float]
+
+
+def train(
+    model: EarlyExitModel,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: str | os.PathLike | None = None,
+    seed: int = 1,
+    teacher: keras.Model | None = None,
+    verbose: str | int = "auto",
+    validate: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> TrainingResult:
+    """Train a model in place.
+
+    With a folder, every epoch ends in a checkpoint, replaced atomically; the same call
+    after an interruption continues with the next epoch and takes the same course as
+    an uninterrupted run. The folder also gets `log.csv` and, where TensorFlow and
+    TensorBoard are installed, `tensorboard/`.
+
+    Args:
+        model: What to train.
+        dataset: Trained on its `train` part, watched on `validation`.
+        recipe: How.
+        folder: Where checkpoint and logs go; None: nowhere.
+        seed: Seed of the order of the images and of the augmentation. The initial
+            weights are the model's.
+        teacher: Another classifier of the same classes to learn from, where the recipe
+            distils; if it gives several exits' logits, its last exit teaches.
+        verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line an epoch, 0
+            nothing.
+        validate: Whether to measure the validation images after every epoch. Without,
+            one graph less is compiled.
+        callbacks: More of Keras's callbacks. Their model is a wrapper, whose `model`
+            is the network.
+
+    Raises:
+        ValueError: The folder holds another training, the classes, the crop or the
+            teacher do not fit, or there are no images.
+        FloatingPointError: The loss became NaN or infinite.
+    """
+    if dataset.num_classes != model.num_classes:
+        raise ValueError(
+            f"The model has {model.num_classes} classes, {dataset.name} has "
+            f"{dataset.num_classes}."
+        )
+    for part in ("train", "validation"):
+        if not len(getattr(dataset, part).labels):
+            raise ValueError(f"{dataset.name} has no images in its {part} part.")
+    crop = getattr(model, "crop", recipe.crop)
+    if crop != recipe.crop:
+        raise ValueError(
+            f"The model's crop is {crop}, the recipe's is {recipe.crop}: build the "
+            f"model with crop={recipe.crop}."
+        )
+    if teacher is not None:
+        _check_teacher(teacher, recipe, dataset)
+    batch_size = min(recipe.batch_size, len(dataset.train.labels))
+    batches = _Batches(dataset.train, batch_size, seed)
+    steps = recipe.epochs * len(batches)
+    augmented = augment(recipe, dataset.flip, seed)
+    trainer = Trainer(model, augmented, recipe, teacher, steps)
+    trainer.compile(optimizer(recipe, len(batches)))
+    trainer.build((None, *dataset.train.images.shape[1:]))
+    trainer.optimizer.build(trainer.trainable_variables)
+
+    every: list[keras.callbacks.Callback] = [_Epoch(), backends.KeepFreedMemory()]
+    log: list[dict[str, Any]] = []
+    if folder is not None:
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "model": _identity(model),
+            "data": dataset.fingerprint,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "teacher": None
+            if teacher is None
+            else weights.digest(teacher.get_weights()),
+        }
+        checkpoint = folder / checkpoints.CHECKPOINT
+        resumes = checkpoint.exists()
+        checkpoints.check_same_training(folder, settings, resumes)
+        if resumes:
+            batches.start_at(checkpoints.restore(checkpoint, trainer))
+        log = checkpoints.trimmed_log(folder / checkpoints.LOG, batches.epoch)
+        every += [
+            keras.callbacks.CSVLogger(folder / checkpoints.LOG, append=True),
+            *_tensorboard(folder),
+            checkpoints.Checkpoint(checkpoint),
+        ]
+    history = trainer.fit(
+        batches,
+        validation_data=tuple(dataset.validation) if validate else None,
+        validation_batch_size=min(500, len(dataset.validation.labels)),
+        initial_epoch=batches.epoch,
+        epochs=recipe.epochs,
+        callbacks=[*every, *callbacks],
+        shuffle=False,  # Keras would shuffle the order of the batches anew
+        verbose=verbose,
+    ).history
+    log += [dict(zip(history, row)) for row in zip(*history.values())]
+    if not log:
+        raise ValueError(f"{folder} holds a finished training, but its log is gone.")
+    seconds = sum(float(row["seconds"]) for row in log)
+    return TrainingResult(
+        epochs=len(log),
+        seconds=round(seconds, 1),
+        images_per_second=round(len(log) * len(batches) * batch_size / seconds),
+        final={k: float(value) for k, value in log[-1].items() if k != "epoch"},
+    )
+
+
+def _identity(model: EarlyExitModel) -> dict[str, Any]:
+    """What of a model's configuration its training depends on."""
+    ignored = ("name", "thresholds", "frontier", "class_names")
+    return {k: v for k, v in model.get_config().items() if k not in ignored}
+
+
+def _check_teacher(teacher: keras.Model, recipe: Recipe, dataset: Dataset) -> None:
+    if not recipe.distillation:
+        raise ValueError(
+            "There is a teacher, but Recipe.distillation is 0: nothing would be learnt "
+            "from it."
+        )
+    if teacher.output_shape[-1] != dataset.num_classes:
+        raise ValueError(
+            f"The teacher has {teacher.output_shape[-1]} classes, {dataset.name} has "
+            f"{dataset.num_classes}."
+        )
+
+
+class _Batches(keras.utils.PyDataset):
+    """Full batches in an order that depends on seed and epoch alone."""
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        super().__init__(workers=backends.INPUT_WORKERS)
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        self.epoch = epoch
+        rng = np.random.default_rng([self.seed, epoch])
+        self.order = rng.permutation(len(self.split.labels))
+
+    def __len__(self) -> int:
+        return len(self.order) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.split.images[rows].astype(np.float32), self.split.labels[rows]
+
+    def on_epoch_end(self) -> None:
+        self.start_at(self.epoch + 1)
+
+
+class _Epoch(keras.callbacks.Callback):
+    """Makes an epoch repeatable, times it and stops at a broken loss."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        # A counter that depends on the epoch lets a resumed training draw the random
+        # numbers that it would have drawn.
+        for state in backends.seed_states(self.model):
+            seed = np.asarray(state)[0]
+            state.assign(np.array([seed, epoch << 20], state.dtype))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The loss is {logs['loss']} in epoch {epoch + 1}: the training "
+                "diverged. A lower learning rate or clip_norm may help."
+            )
+        logs["seconds"] = round(time.perf_counter() - self.started, 2)
+
+
+def _tensorboard(folder: pathlib.Path) -> list[keras.callbacks.Callback]:
+    """TensorBoard's callback where what it needs is installed."""
+    if not all(map(importlib.util.find_spec, ("tensorflow", "tensorboard"))):
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]

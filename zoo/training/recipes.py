@@ -1,0 +1,167 @@
+"""Recipes: how to train, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from zoo.names import unknown
+
+AUGMENTATIONS = ("none", "shift", "resized_crop")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: SGD with Nesterov momentum and a cosine schedule per step.
+
+    Args:
+        name: What the records call it.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: Its peak.
+        warmup_epochs: Epochs of linear increase before the cosine; may be a fraction.
+        momentum: Of SGD.
+        weight_decay: Coefficient of the L2 penalty on all weights.
+        clip_norm: Largest global norm of a gradient; None: no clipping.
+        augmentation: "none", "shift" (pad-and-crop by 4 pixels) or "resized_crop".
+            Mirroring is added for data sets whose classes survive it.
+        erase: Share of the images from which a random rectangle is erased.
+        crop: Central share of an image that is looked at outside training.
+        distillation: Share of each exit's loss that is its distance to a teacher's
+            answer: a teacher model's, else for the branches the final exit's own.
+        temperature: Of the softmax in the distillation.
+        soft_exits: Train as NACHOS does, in three phases: the final exit alone; then
+            the mixture of all exits by their confidences, plus `cost_weight` x L_cost;
+            then also `peak_weight` x L_peak. See `zoo.soft_exits`.
+        phases: Shares of the training that the first two phases take.
+        macs_limit: Average MACs above which L_cost counts; None: no such term.
+        convention: How the limit counts MACs; see `zoo.macs`.
+        cost_weight: Of L_cost.
+        peak_weight: Of L_peak.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float = 0
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    augmentation: str = "shift"
+    erase: float = 0.0
+    crop: float = 1.0
+    distillation: float = 0.0
+    temperature: float = 2.0
+    soft_exits: bool = False
+    phases: tuple[float, float] = (0.3, 0.4)
+    macs_limit: float | None = None
+    convention: str = "standard"
+    cost_weight: float = 1.0
+    peak_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+        limits = {
+            "epochs": (1, most),
+            "batch_size": (1, most),
+            "learning_rate": (tiny, most),
+            "warmup_epochs": (0, self.epochs),
+            "momentum": (0, 0.9999),
+            "weight_decay": (0, most),
+            "clip_norm": (tiny, most),
+            "erase": (0, 1),
+            "crop": (0.1, 1),
+            "distillation": (0, 1),
+            "temperature": (tiny, most),
+            "macs_limit": (tiny, most),
+            "cost_weight": (0, most),
+            "peak_weight": (0, most),
+        }
+        for field, (low, high) in limits.items():
+            value = getattr(self, field)
+            if value is None and field in ("clip_norm", "macs_limit"):
+                continue
+            if not low <= value <= high:  # so written, NaN is refused, too
+                least = "above 0" if low == tiny else f"{low} or more"
+                most_text = "" if high == most else f", at most {high}"
+                raise ValueError(
+                    f"Recipe.{field} is {value!r}; expected {least}{most_text}."
+                )
+        if self.augmentation not in AUGMENTATIONS:
+            raise ValueError(
+                f"Recipe.augmentation is {self.augmentation!r}; expected "
+                f"{', '.join(AUGMENTATIONS)}."
+            )
+        object.__setattr__(self, "phases", tuple(self.phases))
+        if len(self.phases) != 2 or min(self.phases) < 0 or sum(self.phases) > 1:
+            raise ValueError(
+                f"Recipe.phases is {self.phases!r}; expected two shares, 0 or "
+                "more, together at most 1."
+            )
+        if self.soft_exits and self.distillation:
+            raise ValueError(
+                "Recipe.soft_exits and Recipe.distillation are both on; the soft-exit "
+                "losses know no teacher. Turn one off."
+            )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        # AEBNAS's training of a candidate (arXiv 2512.10671), from random weights.
+        Recipe(
+            "paper",
+            epochs=5,
+            batch_size=256,
+            learning_rate=0.01,
+            weight_decay=4e-5,
+            clip_norm=1.0,
+            augmentation="resized_crop",
+            crop=0.875,
+        ),
+        Recipe(
+            "long",
+            epochs=60,
+            batch_size=128,
+            learning_rate=0.06,
+            warmup_epochs=2,
+            weight_decay=5e-4,
+            distillation=0.3,
+        ),
+        # A few epochs from random weights: the most accuracy for the least time, to
+        # rank the candidates of a search.
+        Recipe(
+            "short",
+            epochs=2,
+            batch_size=32,
+            learning_rate=0.05,
+            warmup_epochs=0.2,
+            augmentation="none",
+        ),
+    )
+}
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """One of `RECIPES`, with some of its fields changed.
+
+    With fewer epochs the warm-up is shortened to at most a tenth of them.
+
+    Raises:
+        ValueError: There is no such recipe, or a value is out of range.
+    """
+    if name not in RECIPES:
+        raise ValueError(unknown("recipe", name, RECIPES))
+    base = RECIPES[name]
+    if "epochs" in changes and "warmup_epochs" not in changes:
+        changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
+    strangers = sorted(set(changes) - {field.name for field in fields(Recipe)})
+    if strangers:
+        raise ValueError(f"A recipe has no {', '.join(strangers)}.")
+    return replace(base, **changes)
