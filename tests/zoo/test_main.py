@@ -1,5 +1,7 @@
 import functools
 import json
+import os
+import subprocess
 import sys
 
 import keras
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import __main__ as commands
-from zoo import cards, data, exits, registry
+from zoo import benchmark, cards, data, exits, registry
 from zoo.__main__ import main
+from zoo.commands import train
 
 MODEL = "aebnas_digits"
 
@@ -76,7 +78,7 @@ HELP = {
     "evaluate": "Measure accuracy, share and MACs of every exit",
     "predict": "Classify picture files",
     "frontier": "what accuracy each average cost buys",
-    "train": "Train an architecture",
+    "train": "Train a network",
     "benchmark": "Time skipping against the full network",
 }
 
@@ -113,7 +115,7 @@ def test_help_lists_every_command(capsys):
             ["evaluate", MODEL, "--max-macs", "1e6", "--thresholds", "1,1"],
             "not allowed with argument",
         ),
-        (["train", "--out", "x"], "one of the arguments --architecture --start"),
+        (["train", "--out", "x"], "one of the arguments --architecture --initial"),
     ],
 )
 def test_wrong_usage_exits_with_2(capsys, arguments, message):
@@ -121,6 +123,46 @@ def test_wrong_usage_exits_with_2(capsys, arguments, message):
         main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["train", "--help"],
+        ["list"],
+        ["show", MODEL],
+        ["frontier", MODEL],
+        ["pareto", "digits"],
+        ["show", "no such model"],
+    ],
+    ids=" ".join,
+)
+def test_what_runs_no_model_takes_no_keras(arguments):
+    code = f"""
+import sys
+from zoo.__main__ import main
+try:
+    main({arguments})
+finally:
+    assert "keras" not in sys.modules
+    assert not {{"tensorflow", "jax", "torch"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "AssertionError" not in done.stderr
+
+
+def test_a_command_prints_its_result_and_nothing_else():
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", "evaluate", MODEL],
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{MODEL} on the test split of digits\n")
 
 
 # list and show
@@ -395,6 +437,26 @@ def test_benchmark_prints_a_row_per_batch_size(run):
     assert row.count("x") == 3
 
 
+def test_benchmark_of_a_training_times_a_step_and_its_tracing(
+    run, architecture, tmp_path
+):
+    path = tmp_path / "a.json"
+    architecture.to_json(path)
+    options = ("--training", path, "--images", 20, "--batch-sizes", 8)
+    (found,) = run("benchmark", *options, "--json")
+    assert found["macs"] == zoo.macs(architecture, 10).per_exit[-1]
+    assert (found["batch_size"], found["images"]) == (8, 16)
+    assert found["images_per_second"] > 0
+    # A step is traced once, in the first epoch, and that takes longer than two steps.
+    assert found["tracing_seconds"] > 16 / found["images_per_second"]
+
+
+def test_the_network_of_the_benchmark_of_training_is_static():
+    assert benchmark.STATIC.resolution == 32
+    assert benchmark.STATIC.exits == ()
+    assert set(benchmark.STATIC.stages) == {zoo.Stage.uniform(2, 5, 3)}
+
+
 # Errors
 
 
@@ -414,11 +476,14 @@ def test_benchmark_prints_a_row_per_batch_size(run):
         (["evaluate", MODEL, "--max-macs", "nan"], "nan average MACs"),
         (["benchmark", MODEL, "--images", "8"], "8 images do not fill a batch of 256"),
         (["benchmark", MODEL, "--batch-sizes", "0"], "batch"),
+        (["benchmark"], "There is no MODEL to time; name one, or pass --training"),
+        (["benchmark", "--training", "--images", "8"], "do not fill a batch of 128"),
+        (["benchmark", "--training", "--batch-sizes", "0"], "batch_size is 0"),
     ],
     ids=lambda value: " ".join(value[2:]) if isinstance(value, list) else "",
 )
 def test_a_wrong_value_is_named(fail, arguments, message):
-    if arguments[-2:] == ["--images", "8"]:
+    if arguments[1:] == [MODEL, "--images", "8"]:
         arguments = [*arguments, "--batch-sizes", "256"]
     assert message in fail(*arguments)
 
@@ -489,4 +554,4 @@ def test_train_takes_an_architecture_from_wherever_it_is(record, tmp_path, sourc
         "record": folder / "config.json",
         "architecture": tmp_path / "a.json",
     }
-    assert commands._architecture(str(sources[source])) == expected
+    assert train.architecture(str(sources[source])) == expected

@@ -1,9 +1,16 @@
-"""Tables on the command line."""
+"""How commands are declared and run, what they print, and the script `aebnas`."""
 
 import io
+import os
+import pathlib
+import re
+import subprocess
+import sys
 
 import pytest
 
+import aebnas
+import zoo
 from zoo import terminal
 
 PATH = "/".join(["a_folder_of_pictures"] * 12) + "/0.png"  # longer than two lines
@@ -36,3 +43,159 @@ def test_a_narrow_terminal_shows_all_of_a_long_word(monkeypatch):
     first, *more = [line for line in lines if "folder" in line or "png" in line]
     shown = first.split()[0] + "".join(line.strip() for line in more)
     assert shown == PATH
+
+
+# Commands
+
+
+def commands(**settings):
+    """A command line of two commands: one that answers, one that raises."""
+
+    def answer(options):
+        print(options.times * "yes ")
+        return 3 if options.times > 1 else None
+
+    def fail(options):
+        raise options.kind("why")
+
+    line = terminal.CommandLine("zoo", "Some text: %(prog)s answer", **settings)
+    sub = line.command("answer", answer, "Answer.", "At length.")
+    sub.add_argument("--times", type=int, default=1)
+    line.command("fail", fail, "Fail.").add_argument("kind", type=lambda k: KINDS[k])
+    return line
+
+
+KINDS = {kind.__name__: kind for kind in (ValueError, TypeError, KeyboardInterrupt)}
+
+
+def test_a_command_runs_with_its_options_and_gives_the_status(capsys):
+    assert commands().run(["answer"]) == 0
+    assert commands().run(["answer", "--times", "2"]) == 3
+    assert capsys.readouterr().out == "yes \nyes yes \n"
+
+
+def test_an_error_of_the_user_is_a_line_and_another_is_raised(capsys):
+    assert commands().run(["fail", "ValueError"]) == 1
+    assert capsys.readouterr() == ("", "zoo fail: why\n")
+    with pytest.raises(TypeError, match="why"):
+        commands().run(["fail", "TypeError"])
+    assert commands(errors=(TypeError,)).run(["fail", "TypeError"]) == 1
+
+
+def test_an_interruption_gives_130(capsys):
+    line = commands(interrupted="interrupted; the same command continues.")
+    assert line.run(["fail", "KeyboardInterrupt"]) == 130
+    expected = "zoo fail: interrupted; the same command continues.\n"
+    assert capsys.readouterr().err == expected
+
+
+def printed(capsys, run, *arguments):
+    """What an option such as --help prints before it exits."""
+    with pytest.raises(SystemExit) as stop:
+        run([*arguments])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "started, program",
+    [
+        ("/somewhere/zoo/__main__.py", "python -m zoo"),
+        ("/somewhere/bin/aebnas", "aebnas zoo"),
+        ("C:/Scripts/aebnas.exe", "aebnas zoo"),
+    ],
+)
+def test_help_names_the_program_as_it_was_started(
+    capsys, monkeypatch, started, program
+):
+    monkeypatch.setattr(sys, "argv", [started])
+    assert f"Some text: {program} answer" in printed(capsys, commands().run, "--help")
+    text = printed(capsys, commands().run, "answer", "--help")
+    assert f"usage: {program} answer" in text
+    assert "Answer.\n\nAt length." in text
+
+
+def test_version_is_that_of_the_package(capsys):
+    expected = f"aebnas-keras {zoo.__version__}\n"
+    assert printed(capsys, commands().run, "--version") == expected
+    assert printed(capsys, aebnas.main, "--version") == expected
+
+
+# What the process writes to standard error while Keras is imported
+
+
+def test_what_a_library_writes_is_kept_back(capfd):
+    with terminal._silent():
+        os.write(2, b"noise\n")
+        print("more noise", file=sys.__stderr__)
+    os.write(2, b"news\n")
+    assert capfd.readouterr().err == "news\n"
+
+
+def test_what_a_library_writes_is_shown_if_it_fails(capfd):
+    with pytest.raises(ImportError, match="broken"):
+        with terminal._silent():
+            os.write(2, b"the reason\n")
+            raise ImportError("broken")
+    assert capfd.readouterr().err == "the reason\n"
+
+
+# The script
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A function: run the console script in a folder with the user's own modules."""
+    (tmp_path / "bin").mkdir()
+    path = tmp_path / "bin" / "aebnas"  # as installers write it
+    path.write_text("import sys\nfrom aebnas import main\nsys.exit(main())\n")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for package in aebnas.PACKAGES:
+        (folder / f"{package}.py").write_text("raise SystemExit('the user own file')")
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, path, *arguments],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(pathlib.Path(zoo.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("package", aebnas.PACKAGES)
+def test_the_script_runs_a_package_where_the_user_has_files_of_that_name(
+    script, package
+):
+    done = script(package, "--help")
+    assert done.returncode == 0, done.stderr
+    assert re.match(f"usage: (aebnas|python -m) {package} ", done.stdout)
+
+
+def test_the_script_runs_a_command(script):
+    done = script("zoo", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "aebnas_digits" in done.stdout
+
+
+def test_the_script_says_what_is_there(script):
+    done = script("zo")
+    assert done.returncode == 2
+    assert "invalid choice: 'zo'" in done.stderr
+    assert all(name in done.stderr for name in aebnas.PACKAGES)
+
+
+def test_a_process_is_started_as_this_one_was(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/aebnas", "search", "run"])
+    started = [sys.executable, str(pathlib.Path("/bin/aebnas").resolve()), "search"]
+    assert terminal.process("search") == started
+    monkeypatch.setattr(sys, "argv", ["/x/search/__main__.py", "run"])
+    assert terminal.process("search") == [sys.executable, "-m", "search"]
+
+
+def test_the_script_is_an_entry_point_of_the_distribution():
+    text = (pathlib.Path(zoo.__file__).parents[1] / "setup.py").read_text("utf-8")
+    assert '"console_scripts": ["aebnas = aebnas:main"]' in text

@@ -1,0 +1,121 @@
+"""`import zoo` takes no Keras, and Keras finds the classes of saved models."""
+
+import ast
+import importlib
+import os
+import pathlib
+import pkgutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import lazy
+
+ROOT = pathlib.Path(zoo.__file__).parent.parent
+
+
+def python(code, **variables):
+    """What a fresh interpreter prints that runs the code."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_of_the_package_takes_no_keras_and_no_backend():
+    heavy = "'keras', 'tensorflow', 'jax', 'torch', 'h5py', 'sklearn', 'numpy'"
+    found = python(
+        f"import sys, zoo; print([m for m in ({heavy}) if m in sys.modules])"
+    )
+    assert found == "[]\n"
+
+
+def type_checked_names():
+    """The names that type checkers see, by the module that they come from."""
+    tree = ast.parse((ROOT / "zoo" / "__init__.py").read_text("utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    return {alias.name: node.module for node in block.body for alias in node.names}
+
+
+def test_type_checkers_see_what_there_is_at_run_time():
+    seen = type_checked_names()
+    assert sorted(seen) == sorted(zoo.__all__)
+    for name, module in seen.items():
+        source = importlib.import_module(module)
+        expected = getattr(source, name)
+        assert getattr(zoo, name) is expected
+        assert name in dir(zoo)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'zoo' has no attribute 'laod'"):
+        _ = zoo.laod
+    with pytest.raises(ImportError, match="cannot import name 'laod'"):
+        exec("from zoo import laod", {})
+
+
+def test_every_class_that_can_be_in_a_saved_model_is_announced():
+    for module in pkgutil.walk_packages(zoo.__path__, "zoo."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    known = keras.saving.get_custom_objects()
+    found = {
+        name: known[name].__module__ for name in known if name.startswith("aebnas>")
+    }
+    announced = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lazy, "register", announced.update)
+        spec = importlib.util.spec_from_file_location("zoo_again", zoo.__file__)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    tests = {name for name, module in found.items() if not module.startswith("zoo.")}
+    assert announced == {k: v for k, v in found.items() if k not in tests}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, model, images):
+    """A folder of a saved network, what it answers, and a layer saved alone."""
+    path = tmp_path_factory.mktemp("saved")
+    model.save(path / "model.keras")
+    np.save(path / "images.npy", images[:2])
+    np.save(path / "logits.npy", model.predict(images[:2], verbose=0))
+    layer = keras.Sequential([keras.Input((16, 16, 3)), zoo.layers.FitResolution(8)])
+    layer.save(path / "layer.keras")
+    return path
+
+
+def test_keras_loads_a_saved_model_after_an_import_of_the_package(saved):
+    code = f"""
+import zoo, keras
+import numpy as np
+model = keras.saving.load_model({str(saved / "model.keras")!r})
+assert type(model) is zoo.EarlyExitClassifier
+logits = model.predict(np.load({str(saved / "images.npy")!r}), verbose=0)
+expected = np.load({str(saved / "logits.npy")!r})
+np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+"""
+    python(code)
+
+
+@pytest.mark.parametrize(
+    "imports, backend",
+    [
+        ("import keras, zoo", "tensorflow"),
+        ("import zoo, keras", "jax"),
+        ("import zoo.layers, keras", "tensorflow"),
+    ],
+)
+def test_the_order_of_the_imports_does_not_matter(saved, imports, backend):
+    code = f"""
+{imports}
+assert "aebnas>EarlyExitClassifier" in keras.saving.get_custom_objects()
+print(keras.saving.load_model({str(saved / "layer.keras")!r}).layers[-1])
+"""
+    assert "FitResolution" in python(code, KERAS_BACKEND=backend)

@@ -1,0 +1,113 @@
+"""The command benchmark: does skipping pay, and how fast is training?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from zoo.commands import options as shared
+from zoo.terminal import CommandLine, add_json, print_json, print_table
+
+BATCHES = 512  # enough to time
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the command."""
+    sub = commands.command(
+        "benchmark",
+        benchmark,
+        "Time skipping against the full network, or a training step.",
+        "Prints three ratios for MODEL: the measured speed-up, what the segments' own\n"
+        "times allow, and the ratio of MACs. With --training it prints images per\n"
+        "second and the time of tracing, for MODEL or else for a static network of\n"
+        "depth 2, kernel 5 and expansion 3 at 32 pixels.",
+        keras=True,
+    )
+    shared.add_model(sub, nargs="?")
+    shared.add_data(sub)
+    sub.add_argument("--training", action="store_true", help="time a training step")
+    sub.add_argument(
+        "--batch-sizes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="(default: 1 and 256; 128 with --training)",
+    )
+    sub.add_argument(
+        "--images",
+        type=int,
+        metavar="N",
+        help="how many at most; a smaller set is repeated (default: 10240; with "
+        "--training 20 batches)",
+    )
+    add_json(sub)
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    """Time inference or training."""
+    if options.training:
+        return _training(options)
+    import numpy as np
+
+    from zoo.benchmark import benchmark
+
+    if options.model is None:
+        raise ValueError("There is no MODEL to time; name one, or pass --training.")
+    model, dataset = shared.model_and_data(options)
+    images = dataset.test.images
+    speeds = []
+    for size in options.batch_sizes or (1, 256):
+        limit = 10_240 if options.images is None else options.images
+        count = min(limit, BATCHES * size)
+        repeated = images[np.arange(count) % len(images)]
+        speeds.append(benchmark(model, repeated, size))
+    if options.json:
+        return print_json([dataclasses.asdict(speed) for speed in speeds])
+    thresholds = ", ".join(f"{threshold:g}" for threshold in model.thresholds)
+    print(f"{model.name} on {dataset.name}, thresholds {thresholds}")
+    print_table(
+        (
+            *("batch", "full, images/s", "skipping, images/s"),
+            *("speed-up", "segments allow", "MACs ratio"),
+        ),
+        [
+            [
+                str(speed.batch_size),
+                f"{speed.full_images_per_second:,.0f}",
+                f"{speed.early_images_per_second:,.0f}",
+                f"{speed.speedup:.2f} x",
+                f"{speed.segments_speedup:.2f} x",
+                f"{speed.macs_ratio:.2f} x",
+            ]
+            for speed in speeds
+        ],
+    )
+
+
+def _training(options: argparse.Namespace) -> None:
+    from zoo import benchmark
+    from zoo.cards import million
+    from zoo.commands.train import architecture
+
+    network = benchmark.STATIC
+    if options.model is not None:
+        network = architecture(options.model)
+    speeds = [
+        benchmark.training(network, size, options.images)
+        for size in options.batch_sizes or (128,)
+    ]
+    if options.json:
+        return print_json([dataclasses.asdict(speed) for speed in speeds])
+    print(f"Training {options.model or 'a static network'}")
+    print_table(
+        ("batch", "MACs", "images/s", "tracing"),
+        [
+            [
+                str(speed.batch_size),
+                million(speed.macs),
+                f"{speed.images_per_second:,.0f}",
+                f"{speed.tracing_seconds:.1f} s",
+            ]
+            for speed in speeds
+        ],
+    )

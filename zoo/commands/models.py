@@ -1,0 +1,167 @@
+"""The commands list, show, pareto and frontier: what there is, and what it offers."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from zoo.commands import options as shared
+from zoo.terminal import (
+    CommandLine,
+    add_json,
+    console,
+    import_keras,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from zoo.exits import OperatingPoint
+    from zoo.model_record import ModelRecord
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    sub = commands.command("list", list_models, "List the pretrained models.")
+    sub.add_argument("pattern", nargs="?", default="*", help="such as '*cifar10*'")
+    add_json(sub)
+
+    sub = commands.command(
+        "show", show, "Show a model's card: results, data, training."
+    )
+    shared.add_model(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "pareto",
+        pareto,
+        "Show what all models of a data set offer together.",
+        "Lists the Pareto-optimal settings of all pretrained models, as measured on\n"
+        "the validation split.",
+    )
+    sub.add_argument("data", metavar="DATA", help="a data set, such as cifar10")
+    sub.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="only the most accurate setting within N average MACs",
+    )
+    shared.add_convention(sub)
+    shared.add_all(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "frontier",
+        frontier,
+        "Show what accuracy each average cost buys.",
+        "Lists the Pareto-optimal threshold settings: those stored with the model,\n"
+        "or, with --data, measured now on the validation split of that data set.",
+    )
+    shared.add_model(sub)
+    shared.add_data(sub)
+    shared.add_all(sub)
+    add_json(sub)
+
+
+def list_models(options: argparse.Namespace) -> None:
+    """List the pretrained models."""
+    from zoo import registry
+    from zoo.cards import million, percent
+
+    found = [
+        _overview(registry.record(name))
+        for name in registry.list_models(options.pattern)
+    ]
+    if options.json:
+        return print_json(found)
+    print_table(
+        ("name", "data", "test accuracy", "average MACs", "parameters", "size"),
+        [
+            [
+                model["name"],
+                model["data"],
+                percent(model["accuracy"]),
+                million(model["average_macs"]["standard"]),
+                f"{model['parameters'] / 1e6:.2f} M",
+                f"{model['bytes'] / 1e6:.1f} MB",
+            ]
+            for model in found
+        ],
+    )
+
+
+def _overview(record: ModelRecord) -> dict[str, Any]:
+    test = record.results and record.results["test"]
+    return {
+        "name": record.name,
+        "data": record.data and record.data.name,
+        "accuracy": test and test.accuracy,
+        "average_macs": test and test.average_macs,
+        "parameters": record.weights.parameters,
+        "bytes": record.weights.bytes,
+    }
+
+
+def show(options: argparse.Namespace) -> None:
+    """Show a model's card."""
+    from zoo import records, registry
+
+    if options.json:
+        return print_json(records.to_dict(registry.record(options.model)))
+    from rich.markdown import Markdown
+
+    console().print(Markdown(registry.card(options.model)))
+
+
+def pareto(options: argparse.Namespace) -> None:
+    """Show the Pareto-optimal settings of all models of a data set."""
+    from zoo import cards, exits, registry
+
+    front = registry.pareto(options.data, options.convention)
+    total = len(front)
+    if options.max_macs is not None:
+        front = [exits.within_budget(front, options.max_macs)]
+    if options.json:
+        return print_json([_point(point) for point in front])
+    shown = front if options.all else cards.thinned(front)
+    print(
+        f"Models of {options.data}, on its validation split: {len(shown)} of {total} "
+        f"settings ({options.convention} MACs)"
+    )
+    print_table(
+        ("model", *cards.FRONTIER_COLUMNS),
+        [[point.model, *row] for point, row in zip(shown, cards.frontier_rows(shown))],
+    )
+
+
+def _point(point: OperatingPoint) -> dict[str, Any]:
+    """An operating point for programs."""
+    return {k: v for k, v in dataclasses.asdict(point).items() if k != "score"}
+
+
+def frontier(options: argparse.Namespace) -> None:
+    """Show the Pareto-optimal threshold settings of a model."""
+    if options.data is not None:
+        import_keras()
+    from zoo import cards, registry
+
+    if options.data is None:
+        points = registry.record(options.model).frontier
+        where = "as stored, on the validation split"
+        if not points:
+            raise ValueError(
+                f"{options.model} has no stored frontier; name a data set with --data."
+            )
+    else:
+        model, dataset = shared.model_and_data(options)
+        from zoo import measure
+
+        logits = measure.predict(model, dataset.validation.images)
+        points = measure.frontier(model, logits, dataset.validation.labels)
+        where = f"on the validation split of {dataset.name}"
+    if options.json:
+        return print_json([_point(point) for point in points])
+    shown = points if options.all else cards.thinned(points)
+    print(f"{options.model}, {where}: {len(shown)} of {len(points)} settings")
+    print_table(cards.FRONTIER_COLUMNS, cards.frontier_rows(shown))

@@ -1,0 +1,115 @@
+"""Options that several commands have, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from zoo.cost import CONVENTIONS
+from zoo.terminal import add_data_dir
+
+if TYPE_CHECKING:
+    from zoo.data import Dataset
+    from zoo.model import EarlyExitModel
+
+
+def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
+    """The argument MODEL."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a pretrained name or a folder", **settings
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The options `--data` and `--data-dir`."""
+    shown = default or "the model's own"
+    parser.add_argument(
+        "--data", metavar="NAME", default=default, help=f"data set (default: {shown})"
+    )
+    add_data_dir(parser)
+
+
+def add_convention(parser: argparse.ArgumentParser) -> None:
+    """The option `--convention`."""
+    parser.add_argument(
+        "--convention",
+        choices=CONVENTIONS,
+        default="standard",
+        help="how MACs are counted: as in the literature (standard, the default) or "
+        "as the authors' tools do (aebnas)",
+    )
+
+
+def add_budget(parser: argparse.ArgumentParser) -> Any:
+    """The options that choose thresholds; returns their exclusive group."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="choose thresholds on the validation split: the most accurate that "
+        "spend at most N MACs on average, such as 2.4e6",
+    )
+    group.add_argument(
+        "--target-macs",
+        type=float,
+        metavar="N",
+        help="choose thresholds on the validation split: the best by the paper's "
+        "score, which trades accuracy for closeness to N average MACs",
+    )
+    add_convention(parser)
+    return group
+
+
+def add_all(parser: argparse.ArgumentParser) -> None:
+    """The option `--all`."""
+    parser.add_argument(
+        "--all", action="store_true", help="every setting, not a selection"
+    )
+
+
+def model_and_data(
+    options: argparse.Namespace,
+) -> tuple[EarlyExitModel, Dataset]:
+    """The model, and the data set named or else the one it was measured on.
+
+    Raises:
+        ValueError: The model records no data set and none is named, or their numbers
+            of classes differ.
+    """
+    from zoo import data, registry
+
+    name = options.data
+    if name is None:
+        noted = registry.record(options.model).data
+        if noted is None:
+            raise ValueError(
+                f"{options.model} records no data set; name one with --data."
+            )
+        name = noted.name
+    model = registry.load(options.model)
+    dataset = data.load(name, options.data_dir)
+    if dataset.num_classes != model.num_classes:
+        raise ValueError(
+            f"{options.model} has {model.num_classes} classes, {name} has "
+            f"{dataset.num_classes}."
+        )
+    return model, dataset
+
+
+def choose_thresholds(
+    model: EarlyExitModel, dataset: Dataset, options: argparse.Namespace
+) -> None:
+    """Set the thresholds that the options of `add_budget` ask for, if any."""
+    from zoo import measure
+
+    if options.max_macs is not None:
+        choose = measure.within(options.max_macs)
+    elif options.target_macs is not None:
+        choose = measure.towards(options.target_macs)
+    else:
+        return
+    images, labels = dataset.validation
+    cost = model.cost(options.convention)
+    point = choose(measure.predict(model, images), labels, cost, model.exit_rule)
+    model.thresholds = point.thresholds

@@ -1,0 +1,131 @@
+"""The commands evaluate and predict: run a model on data or on pictures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from zoo.commands import options as shared
+from zoo.terminal import CommandLine, add_json, print_json, print_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    sub = commands.command(
+        "evaluate",
+        evaluate,
+        "Measure accuracy, share and MACs of every exit.",
+        "The digits come with scikit-learn. CIFAR-10, CIFAR-100 and SVHN are read\n"
+        "from --data-dir, or downloaded by tensorflow-datasets if it is installed.",
+        keras=True,
+    )
+    shared.add_model(sub)
+    shared.add_data(sub)
+    sub.add_argument("--split", choices=("test", "validation", "train"), default="test")
+    shared.add_budget(sub).add_argument(
+        "--thresholds",
+        metavar="T,T,...",
+        help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
+    )
+    add_json(sub)
+
+    sub = commands.command(
+        "predict",
+        predict,
+        "Classify picture files, computing no more than each needs.",
+        "Reads any format that Pillow reads, and resizes to the network's input.",
+        keras=True,
+    )
+    shared.add_model(sub)
+    sub.add_argument("images", nargs="+", metavar="FILE")
+    add_json(sub)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure a model on a split of a data set."""
+    from zoo import cards, measure, records
+
+    model, dataset = shared.model_and_data(options)
+    if options.thresholds is not None:
+        model.thresholds = _floats(options.thresholds)
+    shared.choose_thresholds(model, dataset, options)
+    split = getattr(dataset, options.split)
+    logits = measure.predict(model, split.images)
+    result = measure.report(model, logits, split.labels)
+    if options.json:
+        return print_json(
+            {
+                "model": model.name,
+                "data": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "split": options.split,
+                **records.to_dict(result),
+            }
+        )
+    rows = cards.exit_rows(model.exit_names(), result)
+    print(f"{model.name} on the {options.split} split of {dataset.name}")
+    print_table(cards.exit_columns(result), rows)
+    print(cards.summary(result))
+
+
+def _floats(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--thresholds is {text!r}; expected numbers such as 0.3,0.5."
+        ) from None
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Classify picture files."""
+    from zoo import registry
+    from zoo.cards import million, percent
+
+    model = registry.load(options.model)
+    names = model.exit_names()
+    costs = model.macs.per_exit_at(model.thresholds)
+    answers: list[dict[str, Any]] = []
+    for path in options.images:
+        prediction = model.predict_early(_picture(path)[None])
+        label, leaving = int(prediction.labels[0]), int(prediction.exits[0])
+        answers.append(
+            {
+                "file": str(path),
+                "label": label,
+                "class": model.class_names[label] if model.class_names else str(label),
+                "probability": float(prediction.probabilities[0, label]),
+                "confidence": float(prediction.confidences[0]),
+                "exit": names[leaving],
+                "macs": costs[leaving],
+            }
+        )
+    if options.json:
+        return print_json(answers)
+    print_table(
+        ("file", "class", "probability", "exit", "MACs"),
+        [
+            [
+                answer["file"],
+                answer["class"],
+                percent(answer["probability"]),
+                answer["exit"],
+                million(answer["macs"]),
+            ]
+            for answer in answers
+        ],
+    )
+
+
+def _picture(path: str) -> np.ndarray:
+    """The pixels of a picture file, `(height, width, 3)`."""
+    import keras
+    import numpy as np
+
+    try:
+        return np.asarray(keras.utils.load_img(path))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error

@@ -1,0 +1,150 @@
+"""The command train: train an architecture, or a model further, and write a folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from zoo.commands import options as shared
+from zoo.terminal import CommandLine, add_json, print_json, print_table
+
+if TYPE_CHECKING:
+    from zoo.architecture import Architecture
+
+CHANGES = {
+    "epochs": int,
+    "batch_size": int,
+    "learning_rate": float,
+    "weight_decay": float,
+    "distillation": float,
+}
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the command."""
+    sub = commands.command(
+        "train",
+        train,
+        "Train a network and write a model folder.",
+        "Give the same command again after an interruption: it continues. The folder\n"
+        "gets config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
+        "the training's log.csv and checkpoint.",
+        keras=True,
+    )
+    network = sub.add_mutually_exclusive_group(required=True)
+    network.add_argument(
+        "--architecture",
+        metavar="A.json",
+        help="train this architecture from random weights: a file that "
+        "zoo.Architecture.to_json wrote, or a model or its config.json",
+    )
+    network.add_argument(
+        "--initial-weights",
+        metavar="MODEL",
+        help="train this model further; for another data set than its own, with new "
+        "classifiers",
+    )
+    shared.add_data(sub, default="digits")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+    sub.add_argument(
+        "--recipe", default="long", help="paper, long or short (default: long)"
+    )
+    for name, kind in CHANGES.items():
+        flag = f"--{name.replace('_', '-')}"
+        sub.add_argument(flag, type=kind, help="(default: the recipe's)")
+    sub.add_argument(
+        "--exit-weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="weight of each exit's loss, the final one last (default: all 1)",
+    )
+    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    sub.add_argument("--teacher", metavar="MODEL", help="model to distil from")
+    shared.add_budget(sub)
+    sub.add_argument("--note", action="append", default=[], help="a line for the card")
+    add_json(sub)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, choose thresholds, measure and save."""
+    import keras
+
+    from zoo import cards, data, pipeline, records, registry, training
+    from zoo.classifier import EarlyExitClassifier
+
+    changes = {name: getattr(options, name) for name in CHANGES}
+    recipe = training.recipe(
+        options.recipe, **{k: v for k, v in changes.items() if v is not None}
+    )
+    dataset = data.load(options.data, options.data_dir)
+    keras.utils.set_random_seed(options.seed)
+    if options.initial_weights:
+        own = registry.record(options.initial_weights).data
+        same = own is not None and own.name == dataset.name
+        classes = None if same else dataset.num_classes
+        model = registry.load(options.initial_weights, num_classes=classes)
+        if options.exit_weights:
+            model.exit_weights = options.exit_weights
+    else:
+        model = EarlyExitClassifier(
+            architecture(options.architecture),
+            dataset.num_classes,
+            exit_weights=options.exit_weights,
+            crop=recipe.crop,
+        )
+    record = pipeline.fit(
+        model,
+        dataset,
+        recipe,
+        options.out,
+        seed=options.seed,
+        teacher=registry.load(options.teacher) if options.teacher else None,
+        max_macs=options.max_macs,
+        target_macs=options.target_macs,
+        convention=options.convention,
+        notes=options.note,
+        facts={
+            "initial_weights": options.initial_weights,
+            "teacher": options.teacher,
+        },
+        verbose=0 if options.json else 1 if sys.stdout.isatty() else 2,
+    ).record
+    if options.json:
+        return print_json(records.to_dict(record))
+    test = record.results["test"]
+    print_table(cards.exit_columns(test), cards.exit_rows(record.exit_names, test))
+    print(cards.summary(test))
+    print(f"Saved; load it with zoo.load({str(options.out)!r}).")
+
+
+def architecture(source: str) -> Architecture:
+    """The architecture in a JSON file or in a model's record, or that of a model.
+
+    Raises:
+        ValueError: There is no such file or model, or it holds no architecture.
+    """
+    from zoo import records, registry
+    from zoo.architecture import Architecture
+    from zoo.model_record import ModelRecord
+
+    path = pathlib.Path(source)
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "model" not in found:
+            return Architecture.from_json(path)
+        record = records.from_dict(found, ModelRecord, where=source, assume=ModelRecord)
+    else:
+        record = registry.record(source)
+    if record.architecture is None:
+        raise ValueError(
+            f"{source} is no network of the paper's space. Use --initial-weights to "
+            "train it further."
+        )
+    return record.architecture
