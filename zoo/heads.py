@@ -128,10 +128,10 @@ def register(name: str) -> Callable[[H], H]:
         ValueError: There is already a head of that name.
         TypeError: The class is not derived from `Head`.
     """
+    if name in _HEADS:
+        raise ValueError(f"There is already a head {name!r}.")
 
     def add(cls: H) -> H:
-        if name in _HEADS:
-            raise ValueError(f"There is already a head {name!r}.")
         if not issubclass(cls, Head):
             raise TypeError(f"{cls.__name__} is not derived from zoo.heads.Head.")
         cls.name = name

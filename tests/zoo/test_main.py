@@ -586,4 +586,4 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     path = tmp_path / "config.json"
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
-    assert "is a model of the class 'EarlyExitModel', which has no architec" in message
+    assert "is no network of the paper's space" in message

@@ -81,12 +81,12 @@ def model_and_data(
 
     name = options.data
     if name is None:
-        recorded = registry.record(options.model).data
-        if recorded is None:
+        noted = registry.record(options.model).data
+        if noted is None:
             raise ValueError(
                 f"{options.model} records no data set; name one with --data."
             )
-        name = recorded.name
+        name = noted.name
     model = registry.load(options.model)
     dataset = data.load(name, options.data_dir)
     if dataset.num_classes != model.num_classes:
@@ -95,3 +95,21 @@ def model_and_data(
             f"{dataset.num_classes}."
         )
     return model, dataset
+
+
+def choose_thresholds(
+    model: EarlyExitModel, dataset: Dataset, options: argparse.Namespace
+) -> None:
+    """Set the thresholds that the options of `add_budget` ask for, if any."""
+    from zoo import measure
+
+    if options.max_macs is not None:
+        choose = measure.within(options.max_macs)
+    elif options.target_macs is not None:
+        choose = measure.towards(options.target_macs)
+    else:
+        return
+    images, labels = dataset.validation
+    cost = model.cost(options.convention)
+    point = choose(measure.predict(model, images), labels, cost, model.exit_rule)
+    model.thresholds = point.thresholds

@@ -51,17 +51,10 @@ def evaluate(options: argparse.Namespace) -> None:
     model, dataset = shared.model_and_data(options)
     if options.thresholds is not None:
         model.thresholds = _floats(options.thresholds)
-    choose = None
-    if options.max_macs is not None:
-        choose = measure.within(options.max_macs)
-    elif options.target_macs is not None:
-        choose = measure.towards(options.target_macs)
-    if choose is not None:
-        images, labels = dataset.validation
-        logits, cost = measure.predict(model, images), model.cost(options.convention)
-        model.thresholds = choose(logits, labels, cost, model.exit_rule).thresholds
-    images, labels = getattr(dataset, options.split)
-    result = measure.report(model, measure.predict(model, images), labels)
+    shared.choose_thresholds(model, dataset, options)
+    split = getattr(dataset, options.split)
+    logits = measure.predict(model, split.images)
+    result = measure.report(model, logits, split.labels)
     if options.json:
         return print_json(
             {
@@ -72,8 +65,9 @@ def evaluate(options: argparse.Namespace) -> None:
                 **records.to_dict(result),
             }
         )
+    rows = cards.exit_rows(model.exit_names(), result)
     print(f"{model.name} on the {options.split} split of {dataset.name}")
-    print_table(cards.exit_columns(result), cards.exit_rows(model.exit_names(), result))
+    print_table(cards.exit_columns(result), rows)
     print(cards.summary(result))
 
 

@@ -73,8 +73,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, choose thresholds, measure and save."""
     import keras
 
-    import zoo
-    from zoo import cards, data, records, registry, training
+    from zoo import cards, data, pipeline, records, registry, training
+    from zoo.classifier import EarlyExitClassifier
 
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
@@ -85,19 +85,18 @@ def train(options: argparse.Namespace) -> None:
     if options.initial_weights:
         own = registry.record(options.initial_weights).data
         same = own is not None and own.name == dataset.name
-        model = registry.load(
-            options.initial_weights, num_classes=None if same else dataset.num_classes
-        )
+        classes = None if same else dataset.num_classes
+        model = registry.load(options.initial_weights, num_classes=classes)
         if options.exit_weights:
             model.exit_weights = options.exit_weights
     else:
-        model = zoo.EarlyExitClassifier(
+        model = EarlyExitClassifier(
             architecture(options.architecture),
             dataset.num_classes,
             exit_weights=options.exit_weights,
             crop=recipe.crop,
         )
-    fitted = zoo.fit(
+    record = pipeline.fit(
         model,
         dataset,
         recipe,
@@ -108,10 +107,12 @@ def train(options: argparse.Namespace) -> None:
         target_macs=options.target_macs,
         convention=options.convention,
         notes=options.note,
-        facts={"initial_weights": options.initial_weights, "teacher": options.teacher},
+        facts={
+            "initial_weights": options.initial_weights,
+            "teacher": options.teacher,
+        },
         verbose=0 if options.json else 1 if sys.stdout.isatty() else 2,
-    )
-    record = fitted.record
+    ).record
     if options.json:
         return print_json(records.to_dict(record))
     test = record.results["test"]
@@ -131,21 +132,19 @@ def architecture(source: str) -> Architecture:
     from zoo.model_record import ModelRecord
 
     path = pathlib.Path(source)
-    if not path.is_file():
-        record = registry.record(source)
-    else:
+    if path.is_file():
         try:
-            written = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
-            written = None
-        if not isinstance(written, dict) or "model" not in written:
+            found = None
+        if not isinstance(found, dict) or "model" not in found:
             return Architecture.from_json(path)
-        record = records.from_dict(
-            written, ModelRecord, where=source, assume=ModelRecord
-        )
+        record = records.from_dict(found, ModelRecord, where=source, assume=ModelRecord)
+    else:
+        record = registry.record(source)
     if record.architecture is None:
         raise ValueError(
-            f"{source} is a model of the class {record.class_name!r}, which has no "
-            "architecture; name another one, or train it with --initial-weights."
+            f"{source} is no network of the paper's space. Use --initial-weights to "
+            "train it further."
         )
     return record.architecture

@@ -1,0 +1,90 @@
+"""Operating points: threshold settings with what each gives, and choices among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from zoo.cost import Cost
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold setting and what it gives on the samples it was measured on.
+
+    Attributes:
+        thresholds: One per exit but the last; 1: switched off.
+        accuracy: Share of correct answers by the exit rule, 0..1.
+        average_macs: MACs for one image, averaged over the samples.
+        utilisation: Share of the samples that leave at each exit, the final one last.
+        score: What `tune_thresholds` maximised, in points; None elsewhere.
+    """
+
+    thresholds: tuple[float, ...]
+    accuracy: float
+    average_macs: float
+    utilisation: tuple[float, ...]
+    score: float | None = None
+
+
+Point = TypeVar("Point", bound=OperatingPoint)
+
+
+@dataclass(frozen=True)
+class Evaluation(OperatingPoint):
+    """An operating point with what each exit does.
+
+    Attributes:
+        exit_accuracy: Accuracy of each exit on all samples.
+        leaving_accuracy: Accuracy of each exit on the samples that leave there; None
+            where none does.
+        macs: MACs spent by a sample that leaves at each exit, with the exits that are
+            switched off left out.
+        samples: Number of samples.
+    """
+
+    exit_accuracy: tuple[float, ...] = ()
+    leaving_accuracy: tuple[float | None, ...] = ()
+    macs: tuple[int, ...] = ()
+    samples: int = 0
+
+
+def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> OperatingPoint:
+    """The most accurate of `points` at no more than `max_macs` average MACs.
+
+    Raises:
+        ValueError: None is; the message says what is reachable.
+    """
+    if not points:
+        raise ValueError("There is no operating point to choose from.")
+    limit = max_macs * (1 + 1e-9)  # an average may be rounded
+    affordable = [point for point in points if point.average_macs <= limit]
+    if not affordable:
+        cheapest = min(points, key=lambda point: point.average_macs)
+        raise ValueError(
+            f"{max_macs:,.0f} average MACs cannot be reached: the cheapest setting "
+            f"needs {cheapest.average_macs:,.0f} "
+            f"(accuracy {100 * cheapest.accuracy:.2f} %)."
+        )
+    return max(affordable, key=lambda point: (point.accuracy, -point.average_macs))
+
+
+def pareto_optimal(points: Sequence[Point]) -> list[Point]:
+    """The points that no other one matches at no more cost, cheapest first."""
+    order = sorted(points, key=lambda point: (point.average_macs, -point.accuracy))
+    kept: list[Point] = []
+    for point in order:
+        if not kept or point.accuracy > kept[-1].accuracy:
+            kept.append(point)
+    return kept
+
+
+def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:
+    """The same operating point with its average MACs in another convention."""
+    macs = cost.per_exit_at(point.thresholds)
+    average = float(np.dot(point.utilisation, np.array(macs, float)))
+    changes = {"macs": macs} if isinstance(point, Evaluation) else {}
+    return replace(point, average_macs=average, score=None, **changes)
