@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from zoo.architecture import make_divisible
+from zoo.arithmetic import make_divisible
 from zoo.backbones.torch_files import read_state_dict
 from zoo.layers import BatchNormalization, FitResolution
 
