@@ -1,19 +1,25 @@
 # make demo    measure the pretrained digits model, from nothing
-# make test    lint and all tests, from nothing
-# make clean   remove what the two made
+# make check   lint, and the tests that build no network: under a minute once installed
+# make test    lint and all tests, from nothing, in two processes
+# make lint    the linter alone
+# make clean   remove what these made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo check test lint clean
 
 demo: $(VENV)/demo.done
-	$(BIN)/python -m zoo evaluate aebnas_digits
+	$(BIN)/aebnas zoo evaluate aebnas_digits
 
+check: lint
+	$(BIN)/python -m pytest --quick
+
+# A file's tests share networks that are built once, so they stay in one process.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
@@ -31,4 +37,4 @@ $(VENV)/test.done: $(BIN)/python setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """One small early-exit network and its answers, shared by all tests."""
 
 import dataclasses
+import subprocess
 
 import keras
 import numpy as np
@@ -11,11 +12,37 @@ from zoo import (
     Branch,
     ConvModule,
     EarlyExitClassifier,
+    EarlyExitModel,
     Stage,
     data,
     exits,
     training,
 )
+
+
+def pytest_addoption(parser):
+    """The option of `make check`."""
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="skip the tests that build a network or start a process",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def skip_what_takes_long(request):
+    """With --quick a test is skipped when it builds a network or starts a process."""
+    if not request.config.getoption("--quick"):
+        yield
+        return
+
+    def skip(*_, **__):
+        pytest.skip("builds a network or starts a process")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EarlyExitModel, "__init__", skip)
+        patch.setattr(subprocess.Popen, "__init__", skip)
+        yield
 
 
 @pytest.fixture(scope="session")
