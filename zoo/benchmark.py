@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -97,7 +98,7 @@ def benchmark(
     def segment(level: int) -> Callable[[], None]:
         return lambda: [
             ops.convert_to_numpy(part)
-            for part in segments.functions[level](inputs[level])
+            for part in keras.tree.flatten(segments.functions[level](inputs[level]))
         ]
 
     alone = [segment(level) for level in range(len(reaching))]

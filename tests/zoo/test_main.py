@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import benchmark, cards, data, exits, registry
+from zoo import benchmark, cards, data, exits, records, registry
 from zoo.__main__ import main
 from zoo.commands import train
 
@@ -22,7 +22,7 @@ def every_model_is_built_once():
 
     def load_once(name):
         model = load(name)
-        model.thresholds = registry.config(name)["model"]["thresholds"]
+        model.thresholds = registry.record(name).config["thresholds"]
         return model
 
     with pytest.MonkeyPatch.context() as patch:
@@ -32,7 +32,18 @@ def every_model_is_built_once():
 
 @pytest.fixture(scope="module")
 def record():
-    return registry.config(MODEL)
+    return registry.record(MODEL)
+
+
+def as_dict(record):
+    """The record as its file holds it."""
+    return records.to_dict(record)
+
+
+def stored_points(record):
+    """The record's frontier as commands print it."""
+    points = as_dict(record)["frontier"]
+    return [{k: v for k, v in point.items() if k != "score"} for point in points]
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +184,10 @@ def test_list_gives_the_recorded_numbers(run, record):
     assert found == {
         "name": MODEL,
         "data": "digits",
-        "accuracy": record["results"]["test"]["accuracy"],
-        "average_macs": record["results"]["test"]["average_macs"],
-        "parameters": record["weights"]["parameters"],
-        "bytes": record["weights"]["bytes"],
+        "accuracy": record.results["test"].accuracy,
+        "average_macs": record.results["test"].average_macs,
+        "parameters": record.weights.parameters,
+        "bytes": record.weights.bytes,
     }
     text = run("list", MODEL)
     assert MODEL in text
@@ -190,11 +201,11 @@ def test_list_gives_all_models_or_those_of_a_pattern(run):
 
 
 def test_show_gives_the_card_or_the_record(run, record):
-    assert run("show", MODEL, "--json") == record
+    assert run("show", MODEL, "--json") == as_dict(record)
     text = run("show", MODEL)
     assert MODEL in text
-    assert record["data"]["fingerprint"] in text
-    assert cards.percent(record["results"]["test"]["accuracy"]) in text
+    assert record.data.fingerprint in text
+    assert cards.percent(record.results["test"].accuracy) in text
 
 
 # pareto
@@ -214,7 +225,7 @@ def offered(record, tmp_path, monkeypatch):
     ]
     for i, name in enumerate(("even", "odd")):
         (tmp_path / name).mkdir()
-        text = json.dumps(record | {"name": name, "frontier": points[i::2]})
+        text = json.dumps(as_dict(record) | {"name": name, "frontier": points[i::2]})
         (tmp_path / name / "config.json").write_text(text, encoding="utf-8")
     monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
     return points
@@ -222,7 +233,7 @@ def offered(record, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
 def test_pareto_gives_the_settings_of_all_models(run, record, offered, convention):
-    architecture = zoo.Architecture.from_dict(record["model"]["architecture"])
+    architecture = zoo.Architecture.from_dict(record.config["architecture"])
     costs = zoo.macs(architecture, 10, convention).per_exit
     command = ("pareto", "digits", "--convention", convention, "--json")
     found = run(*command)
@@ -240,14 +251,13 @@ def test_pareto_prints_a_row_per_setting_and_few_unless_all_are_asked_for(run, o
     assert "40 of 40 settings" in everything
     points = run("pareto", "digits", "--json")
     lines = [line for line in everything.splitlines() if " M " in line]
-    for point, row, line in zip(
-        points, cards.frontier_rows(points), lines, strict=True
-    ):
+    rows = cards.frontier_rows(registry.pareto("digits"))
+    for point, row, line in zip(points, rows, lines, strict=True):
         assert line.split()[0] == point["model"]
         assert all(cell in line for cell in row)
     for i in (0, -1):
         assert lines[i] in few
-    (macs, *_), *_ = cards.frontier_rows(points[5:])
+    macs = rows[5][0]
     best = run("pareto", "digits", "--max-macs", points[5]["average_macs"] + 1)
     assert "1 of 40 settings" in best
     assert best.count(" M ") == best.count(macs) == 1
@@ -260,20 +270,20 @@ def test_pareto_prints_a_row_per_setting_and_few_unless_all_are_asked_for(run, o
 def test_evaluate_agrees_with_the_record(run, record, split):
     found = run("evaluate", MODEL, "--split", split, "--json")
     assert (found["model"], found["data"], found["split"]) == (MODEL, "digits", split)
-    assert found["fingerprint"] == record["data"]["fingerprint"]
-    expected = record["results"][split]
-    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
-    assert found["average_macs"] == pytest.approx(expected["average_macs"])
+    assert found["fingerprint"] == record.data.fingerprint
+    expected = record.results[split]
+    assert found["accuracy"] == pytest.approx(expected.accuracy, abs=1e-6)
+    assert found["average_macs"] == pytest.approx(expected.average_macs)
     assert set(found["average_macs"]) == {"standard", "aebnas"}
     for key in ("thresholds", "utilisation", "exit_accuracy", "samples"):
-        assert found[key] == pytest.approx(expected[key])
-    assert found["macs"] == expected["macs"]
+        assert found[key] == pytest.approx(getattr(expected, key))
+    assert found["macs"] == {k: list(v) for k, v in expected.macs.items()}
 
 
 def test_evaluate_prints_every_exit_and_a_summary(run, record):
     text = run("evaluate", MODEL)
-    result = record["results"]["test"]
-    for row in cards.exit_rows(record["model"], result):
+    result = record.results["test"]
+    for row in cards.exit_rows(record.exit_names, result):
         assert all(cell in text for cell in row)
     assert cards.summary(result) in text
 
@@ -286,7 +296,7 @@ def test_evaluate_takes_thresholds(run, record):
     assert found["average_macs"]["standard"] == found["macs"]["standard"][-1]
     assert "off" in run("evaluate", MODEL, "--thresholds", "1,1")
     assert run("evaluate", MODEL, "--json")["thresholds"] == [
-        *record["model"]["thresholds"]
+        *record.config["thresholds"]
     ]
 
 
@@ -301,7 +311,7 @@ def test_evaluate_tunes_thresholds_for_a_target_by_the_score_of_the_paper(run):
 @pytest.mark.parametrize("convention", ["standard", "aebnas"])
 def test_evaluate_chooses_thresholds_for_a_budget(run, record, convention):
     cost = zoo.macs(
-        zoo.Architecture.from_dict(record["model"]["architecture"]), 10, convention
+        zoo.Architecture.from_dict(record.config["architecture"]), 10, convention
     )
     budget = 1.1 * cost.per_exit[0]
     found = run(
@@ -330,7 +340,7 @@ def test_predict_agrees_with_predict_early(run, pictures, digits, record):
     model = registry.load(MODEL)
     expected = model.predict_early(digits.images[:6])
     assert [answer["file"] for answer in found] == [*map(str, pictures)]
-    names = cards.exit_names(record["model"])
+    names = record.exit_names
     costs = model.macs.per_exit_with([t < 1 for t in model.thresholds])
     for i, answer in enumerate(found):
         label, leaving = expected.labels[i], expected.exits[i]
@@ -380,17 +390,17 @@ def test_predict_names_a_picture_that_it_cannot_read(fail, pictures, kind):
 
 
 def test_frontier_gives_the_stored_settings(run, record):
-    assert run("frontier", MODEL, "--json") == record["frontier"]
-    text, count = run("frontier", MODEL), len(record["frontier"])
+    assert run("frontier", MODEL, "--json") == stored_points(record)
+    text, count = run("frontier", MODEL), len(record.frontier)
     assert f"{count} of {count} settings" in text
-    for row in cards.frontier_rows(record["frontier"]):
+    for row in cards.frontier_rows(record.frontier):
         assert all(cell in text for cell in row)
 
 
 def test_frontier_measured_again_is_the_stored_one(run, record):
     found = run("frontier", MODEL, "--data", "digits", "--json")
-    assert len(found) == len(record["frontier"])
-    for point, stored in zip(found, record["frontier"]):
+    assert len(found) == len(record.frontier)
+    for point, stored in zip(found, stored_points(record)):
         assert {key: point[key] for key in stored} == {
             key: pytest.approx(value) for key, value in stored.items()
         }
@@ -398,14 +408,14 @@ def test_frontier_measured_again_is_the_stored_one(run, record):
 
 def test_frontier_gives_the_same_fields_stored_and_measured(run, record):
     found = run("frontier", MODEL, "--data", "digits", "--json")
-    assert set(found[0]) == set(record["frontier"][0])
+    assert set(found[0]) == set(stored_points(record)[0])
 
 
 def test_a_long_frontier_is_thinned_unless_all_is_asked_for(run, record, tmp_path):
     points = [
-        {**record["frontier"][0], "average_macs": 1e6 + 1000 * i} for i in range(40)
+        {**stored_points(record)[0], "average_macs": 1e6 + 1000 * i} for i in range(40)
     ]
-    text = json.dumps(record | {"frontier": points})
+    text = json.dumps(as_dict(record) | {"frontier": points})
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     few, everything = run("frontier", tmp_path), run("frontier", tmp_path, "--all")
     assert "16 of 40 settings" in few
@@ -422,7 +432,7 @@ def test_benchmark_times_each_batch_size(run, record):
     options = ("--images", 64, "--batch-sizes", 1, 32)
     found = run("benchmark", MODEL, *options, "--json")
     assert [speed["batch_size"] for speed in found] == [1, 32]
-    macs = record["results"]["test"]["macs"]["standard"]
+    macs = record.results["test"].macs["standard"]
     for speed in found:
         assert speed["images"] == 64
         assert all(value > 0 for value in speed.values())
@@ -464,7 +474,10 @@ def test_the_network_of_the_benchmark_of_training_is_static():
     "arguments, message",
     [
         (["show", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
-        (["pareto", "digit"], "No pretrained model belongs to 'digit'; there are some"),
+        (
+            ["pareto", "digit"],
+            "There is no data set with pretrained models 'digit'; choose from",
+        ),
         (["pareto", "digits", "--max-macs", "1000"], "1,000 average MACs cannot be"),
         (["evaluate", "resnet"], "no pretrained model 'resnet'"),
         (["predict", "resnet", "a.png"], "no pretrained model 'resnet'"),
@@ -517,7 +530,7 @@ def test_missing_data_are_named_with_what_provides_them(fail, monkeypatch, tmp_p
 def test_a_record_without_figures_asks_for_data(
     fail, record, tmp_path, key, arguments, message
 ):
-    kept = {k: v for k, v in record.items() if k != key}
+    kept = {k: v for k, v in as_dict(record).items() if k != key}
     (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
     assert message in fail(*arguments, tmp_path)
 
@@ -546,7 +559,7 @@ def test_train_names_what_is_wrong_and_writes_nothing(
 @pytest.mark.parametrize("source", ["name", "folder", "record", "architecture"])
 def test_train_takes_an_architecture_from_wherever_it_is(record, tmp_path, source):
     folder = registry.PRETRAINED / MODEL
-    expected = zoo.Architecture.from_dict(record["model"]["architecture"])
+    expected = zoo.Architecture.from_dict(record.config["architecture"])
     expected.to_json(tmp_path / "a.json")
     sources = {
         "name": MODEL,
