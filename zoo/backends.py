@@ -110,8 +110,8 @@ def on_arrays(function: Callable[[Any], Any], batch_size: int) -> Callable:
             size = min(batch_size, 1 << (count - 1).bit_length())
             padding = [(0, size - count)] + [(0, 0)] * (batch.ndim - 1)
             batch = np.pad(batch, padding)
-        # A model of one output gives a tensor instead of a list.
-        outputs = keras.tree.flatten(function(ops.convert_to_tensor(batch, "float32")))
+        outputs = function(ops.convert_to_tensor(batch, "float32"))
+        outputs = keras.tree.flatten(outputs)  # Keras gives a single one without a list
         return [ops.convert_to_numpy(output)[:count] for output in outputs]
 
     return call
