@@ -89,6 +89,19 @@ def test_an_interruption_gives_130(capsys):
     assert capsys.readouterr().err == expected
 
 
+def test_files_of_the_user_are_run_before_a_command(capsys, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("print(__name__)", encoding="utf-8")
+    line = commands()
+    terminal.add_load(line.command("show", lambda options: print("shown"), "Show."))
+    assert line.run(["show", "--load", str(path), "--load", str(path)]) == 0
+    assert capsys.readouterr().out == "own\nown\nshown\n"
+    assert line.run(["show", "--load", str(tmp_path / "missing.py")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "missing.py" in err
+
+
 def printed(capsys, run, *arguments):
     """What an option such as --help prints before it exits."""
     with pytest.raises(SystemExit) as stop:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from zoo.cost import CONVENTIONS
-from zoo.terminal import add_data_dir
+from zoo.terminal import add_data_dir, add_load
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
-    """The argument MODEL."""
+    """The argument MODEL, and `--load` for what it may consist of."""
     parser.add_argument(
         "model", metavar="MODEL", help="a pretrained name or a folder", **settings
     )
+    add_load(parser)
 
 
 def add_data(parser: argparse.ArgumentParser, default: str | None = None) -> None:

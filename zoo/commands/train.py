@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from zoo.commands import options as shared
-from zoo.terminal import CommandLine, add_json, print_json, print_table
+from zoo.terminal import CommandLine, add_json, add_load, print_json, print_table
 
 if TYPE_CHECKING:
     from zoo.architecture import Architecture
@@ -66,6 +66,7 @@ def add(commands: CommandLine) -> None:
     sub.add_argument("--teacher", metavar="MODEL", help="model to distil from")
     shared.add_budget(sub)
     sub.add_argument("--note", action="append", default=[], help="a line for the card")
+    add_load(sub)
     add_json(sub)
 
 
