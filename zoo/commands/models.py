@@ -142,21 +142,23 @@ def _point(point: OperatingPoint) -> dict[str, Any]:
 
 def frontier(options: argparse.Namespace) -> None:
     """Show the Pareto-optimal threshold settings of a model."""
-    if options.data is not None:
-        import_keras()
     from zoo import cards, registry
 
+    own_file = registry.is_keras_file(options.model)
+    if own_file or options.data is not None:
+        import_keras()
     if options.data is None:
-        points = registry.record(options.model).frontier
+        noted = registry.load if own_file else registry.record
+        points = noted(options.model).frontier
         where = "as stored, on the validation split"
         if not points:
             raise ValueError(
                 f"{options.model} has no stored frontier; name a data set with --data."
             )
     else:
-        model, dataset = shared.model_and_data(options)
         from zoo import measure
 
+        model, dataset = shared.model_and_data(options)
         logits = measure.predict(model, dataset.validation.images)
         points = measure.frontier(model, logits, dataset.validation.labels)
         where = f"on the validation split of {dataset.name}"
