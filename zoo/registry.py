@@ -1,4 +1,4 @@
-"""Folders of models: `config.json`, `model.weights.h5` and `card.md`.
+"""Saved models: folders of `config.json`, `model.weights.h5` and `card.md`.
 
 Listing, describing and choosing models needs no Keras; loading and saving does.
 """
@@ -49,6 +49,10 @@ def record(name: str | os.PathLike) -> ModelRecord:
     Raises:
         ValueError: There is no such model, or its file cannot be read.
     """
+    if is_keras_file(name):
+        raise ValueError(
+            f"{name} is a file of Keras, which holds no record; zoo.save writes one."
+        )
     path = _folder(name) / CONFIG
     return records.read(path, ModelRecord, assume=ModelRecord)
 
@@ -68,7 +72,8 @@ def load(
     """Load a model.
 
     Args:
-        name: A pretrained model's name, or a folder that `save` wrote.
+        name: A pretrained model's name, a folder that `save` wrote, or a `.keras` file
+            that Keras's own `model.save` wrote.
         num_classes: Replace every classifier by a new one, of that many classes and
             with random weights, for fine-tuning; all other weights are kept. Given the
             model's own number, the classifiers are replaced all the same.
@@ -90,22 +95,15 @@ def load(
     Example:
         >>> model = zoo.load("aebnas_cifar10_small", max_macs=2.1e6)
     """
-    from zoo.weights import load as load_weights
-
-    folder = _folder(name)
     if max_macs is not None and (num_classes is not None or not weights):
         raise ValueError(
             "max_macs chooses among settings measured with the model's own weights; "
             "leave out num_classes and weights=False, or call set_budget with images "
             "after the training."
         )
-    noted = record(folder)
-    model = _build(noted.model, str(folder / CONFIG))
-    if weights:
-        load_weights(_checked_weights(folder, noted), model)
+    model = (_from_keras if is_keras_file(name) else _from_folder)(name, weights)
     if num_classes is not None:
         return model.with_new_classifiers(num_classes)
-    model.frontier, model.class_names = noted.frontier, noted.class_names
     if max_macs is not None:
         if not model.frontier:
             raise ValueError(
@@ -113,6 +111,35 @@ def load(
                 "max_macs, and call set_budget with images."
             )
         model.set_budget(max_macs, convention=convention)
+    return model
+
+
+def is_keras_file(name: str | os.PathLike) -> bool:
+    """Whether a name is that of a file that Keras's own `model.save` writes."""
+    return pathlib.Path(name).suffix == ".keras"
+
+
+def _from_keras(path: str | os.PathLike, weights: bool) -> EarlyExitModel:
+    import keras
+
+    from zoo.model import EarlyExitModel
+
+    model = keras.saving.load_model(path, compile=False)
+    if not isinstance(model, EarlyExitModel):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}; expected a zoo.EarlyExitModel."
+        )
+    return model if weights else type(model).from_config(model.get_config())
+
+
+def _from_folder(name: str | os.PathLike, weights: bool) -> EarlyExitModel:
+    from zoo.weights import load as load_weights
+
+    folder, noted = _folder(name), record(name)
+    model = _build(noted.model, str(folder / CONFIG))
+    if weights:
+        load_weights(_checked_weights(folder, noted), model)
+    model.frontier, model.class_names = noted.frontier, noted.class_names
     return model
 
 

@@ -146,20 +146,23 @@ def frontier(options: argparse.Namespace) -> None:
     """Show the Pareto-optimal threshold settings of a model."""
     from zoo import cards, registry
 
+    own_file = registry.is_keras_file(options.model)
+    if own_file or options.data is not None:
+        import_keras()
     if options.data is None:
-        points = registry.record(options.model).frontier
+        noted = registry.load if own_file else registry.record
+        points = noted(options.model).frontier
         where = "as stored, on the validation split"
         if not points:
             raise ValueError(
                 f"{options.model} has no stored frontier; name a data set with --data."
             )
     else:
-        import_keras()
         from zoo import measure
 
         model, dataset = shared.model_and_data(options)
-        images, labels = dataset.validation
-        points = measure.frontier(model, measure.predict(model, images), labels)
+        logits = measure.predict(model, dataset.validation.images)
+        points = measure.frontier(model, logits, dataset.validation.labels)
         where = f"on the validation split of {dataset.name}"
     if options.json:
         return print_json([_setting(point) for point in points])

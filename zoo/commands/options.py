@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
     """The argument MODEL, and `--load` for what it may consist of."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a pretrained name or a folder", **settings
+        "model",
+        metavar="MODEL",
+        help="a pretrained name, a folder, or a .keras file",
+        **settings,
     )
     add_load(parser)
 
@@ -82,7 +85,8 @@ def model_and_data(
 
     name = options.data
     if name is None:
-        noted = registry.record(options.model).data
+        own_file = registry.is_keras_file(options.model)
+        noted = None if own_file else registry.record(options.model).data
         if noted is None:
             raise ValueError(
                 f"{options.model} records no data set; name one with --data."

@@ -13,6 +13,8 @@ from zoo.terminal import CommandLine, add_json, add_load, print_json, print_tabl
 
 if TYPE_CHECKING:
     from zoo.architecture import Architecture
+    from zoo.data import Dataset
+    from zoo.model import EarlyExitModel
 
 CHANGES = {
     "epochs": int,
@@ -84,10 +86,7 @@ def train(options: argparse.Namespace) -> None:
     dataset = data.load(options.data, options.data_dir)
     keras.utils.set_random_seed(options.seed)
     if options.initial_weights:
-        own = registry.record(options.initial_weights).data
-        same = own is not None and own.name == dataset.name
-        classes = None if same else dataset.num_classes
-        model = registry.load(options.initial_weights, num_classes=classes)
+        model = _initial(options.initial_weights, dataset)
         if options.exit_weights:
             model.exit_weights = options.exit_weights
     else:
@@ -120,6 +119,19 @@ def train(options: argparse.Namespace) -> None:
     print_table(cards.exit_columns(test), cards.exit_rows(record.exit_names, test))
     print(cards.summary(test))
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
+
+
+def _initial(source: str, dataset: Dataset) -> EarlyExitModel:
+    """A model to train further, with new classifiers where the classes are others."""
+    from zoo import registry
+
+    if registry.is_keras_file(source):  # which names its classes, but no data set
+        model = registry.load(source)
+        same = model.class_names == dataset.class_names
+        return model if same else model.with_new_classifiers(dataset.num_classes)
+    own = registry.record(source).data
+    same = own is not None and own.name == dataset.name
+    return registry.load(source, num_classes=None if same else dataset.num_classes)
 
 
 def architecture(source: str) -> Architecture:
