@@ -1,0 +1,154 @@
+"""What is known about a saved model, as a typed record; see `zoo.records`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from zoo.architecture import Architecture
+from zoo.exits import OperatingPoint
+from zoo.records import record
+
+FIRST_CLASS = "EarlyExitClassifier"  # of every model in format 1
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """The file of a model's weights.
+
+    Attributes:
+        sha256: Its checksum, hexadecimal.
+        bytes: Its size.
+        parameters: Trainable parameters of the whole network.
+    """
+
+    sha256: str
+    bytes: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data set that a model was trained and measured on.
+
+    Attributes:
+        name: Its name.
+        fingerprint: Of its images; two data sets of one name may differ.
+        train: Number of images to train on.
+        validation: Number of images to choose thresholds on.
+        test: Number of images to report on.
+    """
+
+    name: str
+    fingerprint: str
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """An evaluation, like `zoo.exits.Evaluation`, with MACs in every convention.
+
+    Attributes:
+        thresholds: One per exit but the last; 1: switched off.
+        accuracy: Share of correct answers by the exit rule, 0..1.
+        average_macs: MACs for one image, averaged over the samples, by convention.
+        utilisation: Share of the samples that leave at each exit, the final one last.
+        exit_accuracy: Accuracy of each exit on all samples.
+        leaving_accuracy: Accuracy of each exit on the samples that leave there; None
+            where none does.
+        macs: MACs spent by a sample that leaves at each exit, by convention.
+        samples: Number of samples.
+    """
+
+    thresholds: tuple[float, ...]
+    accuracy: float
+    average_macs: dict[str, float]
+    utilisation: tuple[float, ...]
+    exit_accuracy: tuple[float, ...]
+    leaving_accuracy: tuple[float | None, ...]
+    macs: dict[str, tuple[int, ...]]
+    samples: int
+
+
+def _upgrade(data: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew one class of models, and called initial weights a start."""
+    new = data | {"model": {"class_name": FIRST_CLASS, "config": data["model"]}}
+    if data.get("training"):
+        new["training"] = {
+            "initial_weights" if key == "start" else key: value
+            for key, value in data["training"].items()
+        }
+    return new
+
+
+@record("model", format=2, upgrade=_upgrade)
+@dataclass(frozen=True)
+class ModelRecord:
+    """A saved model: what it is, how it was trained and what was measured of it.
+
+    Attributes:
+        name: Its name.
+        model: What rebuilds it: `class_name`, and the `config` of `get_config`.
+        class_names: Names of the classes; None: unknown.
+        weights: The file of its weights.
+        training: How it was trained, such as `recipe`, `seed` and `initial_weights`;
+            None: unknown.
+        notes: Sentences for the card.
+        frontier: Its Pareto-optimal threshold settings on the validation split, in
+            standard MACs.
+        data: The data set; None: not measured on one.
+        results: Reports by split, "validation" and "test"; None: not measured.
+    """
+
+    name: str
+    model: dict[str, Any]
+    class_names: tuple[str, ...] | None
+    weights: WeightsRecord
+    training: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    frontier: tuple[OperatingPoint, ...] = ()
+    data: DataRecord | None = None
+    results: dict[str, Report] | None = None
+
+    def __post_init__(self) -> None:
+        for key, kind in (("class_name", str), ("config", dict)):
+            if not isinstance(self.model.get(key), kind):
+                raise ValueError(f"model has no {key}; expected class_name and config")
+
+    @property
+    def class_name(self) -> str:
+        """The class of the model."""
+        return self.model["class_name"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that rebuild the model."""
+        return self.model["config"]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.config["num_classes"]
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """The network of the paper's space; None: another kind of network.
+
+        Raises:
+            ValueError: The record of it is broken.
+        """
+        found = self.config.get("architecture")
+        return None if found is None else Architecture.from_dict(found)
+
+    @property
+    def initial_weights(self) -> str | None:
+        """Name of the model that the training started from; None: random weights."""
+        return (self.training or {}).get("initial_weights")
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """The recipe of the training; None: unknown."""
+        return (self.training or {}).get("recipe")
