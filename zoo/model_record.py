@@ -7,8 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from zoo.architecture import Architecture
+from zoo.cards import exit_names
+from zoo.cost import Cost, macs
 from zoo.exits import OperatingPoint
-from zoo.records import record
+from zoo.records import record, to_dict
 
 FIRST_CLASS = "EarlyExitClassifier"  # of every model in format 1
 
@@ -75,7 +77,15 @@ class Report:
 
 def _upgrade(data: dict[str, Any]) -> dict[str, Any]:
     """Format 1 knew one class of models, and called initial weights a start."""
-    new = data | {"model": {"class_name": FIRST_CLASS, "config": data["model"]}}
+    config = data["model"]
+    network = Architecture.from_dict(config["architecture"])
+    classes = config["num_classes"]
+    new = data | {
+        "model": {"class_name": FIRST_CLASS, "config": config},
+        "num_classes": classes,
+        "exit_names": exit_names(config),
+        "macs": to_dict(macs(network, classes)),
+    }
     if data.get("training"):
         new["training"] = {
             "initial_weights" if key == "start" else key: value
@@ -92,6 +102,9 @@ class ModelRecord:
     Attributes:
         name: Its name.
         model: What rebuilds it: `class_name`, and the `config` of `get_config`.
+        num_classes: Number of classes.
+        exit_names: What to call its exits, the final classifier last.
+        macs: What it computes for one image, in standard MACs.
         class_names: Names of the classes; None: unknown.
         weights: The file of its weights.
         training: How it was trained, such as `recipe`, `seed` and `initial_weights`;
@@ -105,6 +118,9 @@ class ModelRecord:
 
     name: str
     model: dict[str, Any]
+    num_classes: int
+    exit_names: tuple[str, ...]
+    macs: Cost
     class_names: tuple[str, ...] | None
     weights: WeightsRecord
     training: dict[str, Any] | None = None
@@ -128,11 +144,6 @@ class ModelRecord:
         """The arguments that rebuild the model."""
         return self.model["config"]
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return self.config["num_classes"]
-
     @cached_property
     def architecture(self) -> Architecture | None:
         """The network of the paper's space; None: another kind of network.
@@ -142,6 +153,21 @@ class ModelRecord:
         """
         found = self.config.get("architecture")
         return None if found is None else Architecture.from_dict(found)
+
+    def cost(self, convention: str = "standard") -> Cost:
+        """What the network computes for one image.
+
+        Raises:
+            ValueError: Only an `Architecture` can be counted in another convention.
+        """
+        if convention == "standard":
+            return self.macs
+        if self.architecture is None:
+            raise ValueError(
+                f"convention is {convention!r}; {self.name} can be counted in the "
+                "'standard' one alone."
+            )
+        return macs(self.architecture, self.num_classes, convention)
 
     @property
     def initial_weights(self) -> str | None:

@@ -1,14 +1,190 @@
-"""What the command lines print: tables for people, JSON for programs."""
+"""What the command lines share: how commands are declared, run and printed."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
-from collections.abc import Sequence
+import logging
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+import zoo
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+class CommandLine:
+    """The commands of one package.
+
+    A module of commands has a function `add(commands)`, which declares each with
+    `command` and gives it its options. What a command runs takes the parsed options,
+    prints its result, and returns an exit status or None for 0.
+
+    Args:
+        package: The package, such as "zoo".
+        description: What `--help` prints; `%(prog)s` stands for the program's name.
+        errors: Exceptions that are the user's to mend: their message is printed,
+            without a traceback.
+        interrupted: What to print after Ctrl-C.
+
+    Example:
+        >>> commands = CommandLine("zoo", "Early-exit networks.")
+        >>> sub = commands.command("list", list_models, "List the pretrained models.")
+        >>> sub.add_argument("pattern", nargs="?", default="*")
+        >>> commands.run(["list"])
+    """
+
+    def __init__(
+        self,
+        package: str,
+        description: str,
+        errors: tuple[type[Exception], ...] = (ValueError, OSError),
+        interrupted: str = "interrupted.",
+    ) -> None:
+        self.package = package
+        self.errors = errors
+        self.interrupted = interrupted
+        self.parser = argparse.ArgumentParser(
+            program(package),
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.parser.add_argument("--version", action="version", version=version())
+        self._commands = self.parser.add_subparsers(
+            dest="command", required=True, metavar="COMMAND"
+        )
+
+    def command(
+        self,
+        name: str,
+        run: Command,
+        summary: str,
+        details: str = "",
+        keras: bool = False,
+    ) -> argparse.ArgumentParser:
+        """Declare a command.
+
+        Args:
+            name: What the user types.
+            run: What runs it.
+            summary: A sentence for the list of commands and for its own `--help`.
+            details: More for its own `--help`.
+            keras: Whether it needs Keras, which is then imported before it runs; see
+                `import_keras`. Import everything else that needs Keras inside `run`.
+
+        Returns:
+            Its parser, to add options to.
+        """
+        sub = self._commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary}\n\n{details}".strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run, keras=keras)
+        return sub
+
+    def run(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the command that the arguments name; returns the exit status.
+
+        Wrong usage exits with 2, as argparse does. The arguments are kept in the
+        options as `arguments`, for a command that starts itself again.
+        """
+        options = self.parser.parse_args(arguments)
+        options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+        try:
+            if options.keras:
+                import_keras()
+            return options.run(options) or 0
+        except self.errors as error:
+            return self._failed(options, str(error), 1)
+        except KeyboardInterrupt:
+            return self._failed(options, self.interrupted, 130)
+
+    def _failed(self, options: argparse.Namespace, message: str, status: int) -> int:
+        print(f"{self.package} {options.command}: {message}", file=sys.stderr)
+        return status
+
+
+def program(package: str) -> str:
+    """How the user starts a package's commands: `aebnas zoo` or `python -m zoo`."""
+    script = pathlib.Path(sys.argv[0]).stem
+    return f"aebnas {package}" if script == "aebnas" else f"python -m {package}"
+
+
+def process(package: str) -> list[str]:
+    """The beginning of a command that starts a package's commands in a new process.
+
+    It is the script `aebnas` where that is running: `python -m` would start a file of
+    the package's name in the user's folder.
+    """
+    script = pathlib.Path(sys.argv[0])
+    if script.stem == "aebnas":
+        return [sys.executable, str(script.resolve()), package]
+    return [sys.executable, "-m", package]
+
+
+def version() -> str:
+    """The distribution and its version."""
+    return f"aebnas-keras {zoo.__version__}"
+
+
+def import_keras() -> None:
+    """Import Keras and its backend without what TensorFlow logs.
+
+    The one place that silences it: `TF_CPP_MIN_LOG_LEVEL` does so for everything that
+    TensorFlow says once it runs; what it writes while it is being imported does not
+    heed that. Set to less than 3 by the user, the variable shows everything again.
+    """
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _silent() if level == "3" else contextlib.nullcontext():
+        import keras  # noqa: F401
+
+    if level == "3":  # warnings of its Python code, such as those of retracing
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep back what the process writes to standard error, unless something fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        shown = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(shown, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """The option `--data-dir`."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder of NAME.npz or of tensorflow-datasets "
+        "(default: the environment variable AEBNAS_DATA_DIR)",
+    )
 
 
 def console(width: int = 120) -> Console:
@@ -20,8 +196,8 @@ def console(width: int = 120) -> Console:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is text and whose others are numbers.
 
-    A terminal too narrow for a word, such as the path of a file, has it on two lines;
-    elsewhere a row is a line, whatever its length.
+    A terminal that is too narrow for a word, such as a file's path, shows it on two
+    lines; elsewhere a row is a line, whatever its length.
     """
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for column in table.columns:
