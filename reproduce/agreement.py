@@ -7,7 +7,7 @@ and their counter adds some element-wise work (`zoo.macs(convention="aebnas")`).
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,80 +49,185 @@ ANCHORS = (
 )
 
 
-def compare() -> list[dict[str, Any]]:
-    """Largest deviation from the archive's MACs, for every reading of it.
+@dataclass(frozen=True)
+class Deviation:
+    """How far our MACs are from the archive's, under one reading of it.
 
-    Returns:
-        For each alignment ("theirs", "as encoded") and convention: `first_exit` and
-        `all_exits`, the largest absolute deviations over all candidates, counts.
+    Attributes:
+        alignment: "theirs" or "as encoded".
+        convention: How MACs are counted.
+        first_exit: Largest absolute deviation at the first exit, a count.
+        all_exits: Largest absolute deviation at any exit, a count.
     """
+
+    alignment: str
+    convention: str
+    first_exit: float
+    all_exits: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """MACs, a count in the `aebnas` convention, and parameters of a network."""
+
+    macs: float
+    parameters: float
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A published static network, and ours of the same dictionary.
+
+    Attributes:
+        resolution: Of its input.
+        published: As published.
+        theirs: Counted as their code builds it.
+        as_encoded: Counted as the dictionary says.
+    """
+
+    resolution: int
+    published: Size
+    theirs: Size
+    as_encoded: Size
+
+
+@dataclass(frozen=True)
+class Gene:
+    """Kernel and expansion of a block, and the entry of the lists that they are from.
+
+    Attributes:
+        kernel: Of its depthwise convolution.
+        expansion: Of its channels.
+        entry: Position in the lists; None: past their end.
+    """
+
+    kernel: int
+    expansion: int
+    entry: int | None
+
+
+@dataclass(frozen=True)
+class BlockReading:
+    """A block as encoded, and as the authors' code builds it.
+
+    Attributes:
+        stage: Counted from 1.
+        block: Within its stage, counted from 1.
+        encoded: What its dictionary says.
+        built: What their code reads.
+    """
+
+    stage: int
+    block: int
+    encoded: Gene
+    built: Gene
+
+
+@dataclass(frozen=True)
+class ExitReading:
+    """The MACs of an exit, counts; all but the last two as their code builds it.
+
+    Attributes:
+        recorded: In the archive.
+        counted: By us, in the `aebnas` convention.
+        layers: The part of it that convolutions and dense layers are.
+        elementwise: The part that the `aebnas` convention adds.
+        resizes: What the standard convention adds instead.
+        aligned: Counted as encoded, in the `aebnas` convention.
+    """
+
+    recorded: float
+    counted: int
+    layers: int
+    elementwise: int
+    resizes: int
+    aligned: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """A candidate of the archive, worked out.
+
+    Attributes:
+        number: Its place in the archive.
+        blocks: All of its blocks.
+        exits: All of its exits.
+    """
+
+    number: int
+    blocks: tuple[BlockReading, ...]
+    exits: tuple[ExitReading, ...]
+
+
+def compare() -> list[Deviation]:
+    """The largest deviations over all candidates, for every reading of the archive."""
     rows = []
     for legacy in (True, False):
         for convention in reversed(CONVENTIONS):
             deviations = []
-            for entry, _, recorded, _ in archive.read():
-                architecture = Architecture.from_ofa(entry, legacy)
+            for entry in archive.read():
+                architecture = Architecture.from_ofa(entry.candidate, legacy)
                 counted = macs(architecture, CLASSES, convention).per_exit
                 deviations.append(
-                    np.abs(np.subtract(counted, np.multiply(recorded, 1e6)))
+                    np.abs(np.subtract(counted, np.multiply(entry.macs, 1e6)))
                 )
             rows.append(
-                {
-                    "alignment": "theirs" if legacy else "as encoded",
-                    "convention": convention,
-                    "first_exit": max(float(each[0]) for each in deviations),
-                    "all_exits": max(float(each.max()) for each in deviations),
-                }
+                Deviation(
+                    "theirs" if legacy else "as encoded",
+                    convention,
+                    max(float(each[0]) for each in deviations),
+                    max(float(each.max()) for each in deviations),
+                )
             )
     return rows
 
 
-def anchors() -> list[dict[str, Any]]:
+def anchors() -> list[Anchor]:
     """The two published static networks under both alignments, in `aebnas` MACs."""
-    rows = []
-    for entry, published_macs, published_parameters in ANCHORS:
-        row: dict[str, Any] = {
-            "resolution": entry["r"],
-            "published_macs": published_macs,
-            "published_parameters": published_parameters,
-        }
-        for legacy, key in ((True, "theirs"), (False, "as_encoded")):
-            cost = macs(Architecture.from_ofa(entry, legacy), CLASSES, "aebnas")
-            row[f"{key}_macs"] = cost.per_exit[-1]
-            row[f"{key}_parameters"] = cost.parameters
-        rows.append(row)
-    return rows
+    return [_anchor(*each) for each in ANCHORS]
 
 
-def example(number: int = 0) -> dict[str, Any]:
+def _anchor(candidate: dict, published_macs: float, parameters: float) -> Anchor:
+    readings = {
+        legacy: Architecture.from_ofa(candidate, legacy) for legacy in (True, False)
+    }
+    sizes = {}
+    for legacy, architecture in readings.items():
+        cost = macs(architecture, CLASSES, "aebnas")
+        sizes[legacy] = Size(cost.per_exit[-1], cost.parameters)
+    return Anchor(
+        readings[False].resolution,
+        published=Size(published_macs, parameters),
+        theirs=sizes[True],
+        as_encoded=sizes[False],
+    )
+
+
+def example(number: int = 0) -> Example:
     """One candidate of the archive, worked out.
 
-    Returns:
-        `blocks`: for every block its stage, position, and (kernel, expansion) as
-        encoded and as their code builds it, with the entry of the list that each reads
-        (None: past its end); `exits`: for every exit the recorded MACs, and ours as
-        built by their code, split into convolutions and dense layers (`layers`), what
-        the `aebnas` convention adds (`elementwise`), and what the standard one adds
-        instead (`resizes`); `aligned`: the `aebnas` MACs as encoded.
+    Args:
+        number: Its place in the archive, from 0.
     """
-    entry, _, recorded, _ = archive.read()[number]
-    encoded, built = (Architecture.from_ofa(entry, legacy) for legacy in (False, True))
+    entry = archive.read()[number]
+    encoded, built = (
+        Architecture.from_ofa(entry.candidate, legacy) for legacy in (False, True)
+    )
+    entries = sum(len(stage.blocks) for stage in encoded.stages)
     blocks, start = [], 0
     for s, (meant, got) in enumerate(zip(encoded.stages, built.stages)):
         for j, (one, other) in enumerate(zip(meant.blocks, got.blocks)):
-            source = 4 * s + j
+            source = 4 * s + j if 4 * s + j < entries else None
             blocks.append(
-                {
-                    "stage": s + 1,
-                    "block": j + 1,
-                    "encoded": (one.kernel, one.expansion),
-                    "encoded_entry": start + j,
-                    "built": (other.kernel, other.expansion),
-                    "built_entry": source if source < len(entry["ks"]) else None,
-                }
+                BlockReading(
+                    *(s + 1, j + 1),
+                    encoded=Gene(one.kernel, one.expansion, start + j),
+                    built=Gene(other.kernel, other.expansion, source),
+                )
             )
         start += len(meant.blocks)
     theirs, standard = (macs(built, CLASSES, c) for c in ("aebnas", "standard"))
+    aligned = macs(encoded, CLASSES, "aebnas")
     rows = []
     for k, total in enumerate(theirs.per_exit):
         resizes = sum(
@@ -130,13 +235,13 @@ def example(number: int = 0) -> dict[str, Any]:
         )
         layers = standard.per_exit[k] - resizes
         rows.append(
-            {
-                "recorded": recorded[k] * 1e6,
-                "counted": total,
-                "layers": layers,
-                "elementwise": total - layers,
-                "resizes": resizes,
-                "aligned": macs(encoded, CLASSES, "aebnas").per_exit[k],
-            }
+            ExitReading(
+                recorded=entry.macs[k] * 1e6,
+                counted=total,
+                layers=layers,
+                elementwise=total - layers,
+                resizes=resizes,
+                aligned=aligned.per_exit[k],
+            )
         )
-    return {"number": number, "blocks": blocks, "exits": rows}
+    return Example(number, tuple(blocks), tuple(rows))

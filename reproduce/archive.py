@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from reproduce.records import Prediction, SurrogateQualityRecord
 
 from search import surrogate
 from search.oracle import features
 from search.space import SearchSpace
+from search.records import Ranking
+from zoo import records, registry
 from zoo.architecture import Architecture
 
 ARCHIVE = pathlib.Path(__file__).parent / "authors_archive.json"
+
+
+class Entry(NamedTuple):
+    """One entry of the file, as the authors wrote it.
+
+    Attributes:
+        candidate: Their dictionary of it, for `Architecture.from_ofa`.
+        error: Top-1 error on their validation images, percent.
+        macs: MACs spent at each exit, in millions.
+        shares: Share of the images that leaves at each exit.
+    """
+
+    candidate: dict[str, Any]
+    error: float
+    macs: list[float]
+    shares: list[float]
 
 
 class Candidate(NamedTuple):
@@ -37,34 +57,33 @@ class Candidate(NamedTuple):
         return float(self.macs @ self.shares)
 
 
-def read() -> list[list]:
-    """The file as it is: [candidate, error %, MACs of each exit in M, shares]."""
-    return json.loads(ARCHIVE.read_text(encoding="utf-8"))
+def read() -> list[Entry]:
+    """The file as it is."""
+    return [Entry(*each) for each in json.loads(ARCHIVE.read_text(encoding="utf-8"))]
 
 
 def load() -> list[Candidate]:
     """All candidates of the archive."""
     return [
         Candidate(
-            Architecture.from_ofa(candidate, legacy_alignment=True),
-            error / 100,
-            1e6 * np.array(macs),
-            np.array(shares),
+            Architecture.from_ofa(entry.candidate, legacy_alignment=True),
+            entry.error / 100,
+            1e6 * np.array(entry.macs),
+            np.array(entry.shares),
         )
-        for candidate, error, macs, shares in read()
+        for entry in read()
     ]
 
 
-def leave_one_out(seed: int = 1) -> list[dict]:
+def leave_one_out(seed: int = 1) -> list[Prediction]:
     """How well each surrogate predicts an archived candidate from all others.
 
     With the 82 genes alone, as in the paper, and with the counted costs that this
     package adds to them.
 
     Returns:
-        For every surrogate, inputs and target: `n`, `rmse` (in points of error, or
-        millions of MACs), `spearman` and `kendall`, and the `true` and `predicted`
-        values of all candidates.
+        A prediction for every surrogate, inputs and target; RMSE in points of error or
+        millions of MACs.
     """
     space, archive = SearchSpace(), load()
     genes = np.array([space.encode(each.architecture) for each in archive])
@@ -87,8 +106,22 @@ def leave_one_out(seed: int = 1) -> list[dict]:
                             x[i : i + 1]
                         )[0]
                 rows.append(
-                    {"surrogate": name, "inputs": kind, "target": target}
-                    | surrogate.quality(y, predicted)
-                    | {"true": y.tolist(), "predicted": predicted.tolist()}
+                    Prediction(
+                        *(name, kind, target, ranking(y, predicted)),
+                        true=tuple(y.tolist()),
+                        predicted=tuple(predicted.tolist()),
+                    )
                 )
     return rows
+
+
+def ranking(true: Any, predicted: Any) -> Ranking:
+    """How well predictions agree with the truth."""
+    return records.convert(surrogate.quality(true, predicted), Ranking, "quality")
+
+
+def measure(seed: int = 1) -> SurrogateQualityRecord:
+    """The record of `leave_one_out`."""
+    return SurrogateQualityRecord(
+        seed, tuple(leave_one_out(seed)), registry.provenance()
+    )

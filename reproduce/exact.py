@@ -13,6 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from reproduce.records import (
+    ExactRow,
+    Measured,
+    PixelExactRecord,
+    model_record,
+    report,
+)
+from search.records import DataSource
 from zoo import data, registry
 
 COPIES = pathlib.Path(__file__).parent / "cifar10_jpeg_copies.json"
@@ -23,33 +31,38 @@ def copies() -> list[int]:
     return json.loads(COPIES.read_text(encoding="utf-8"))
 
 
-def measure(data_dir: str | os.PathLike | None = None) -> dict[str, Any]:
+def measure(data_dir: str | os.PathLike | None = None) -> PixelExactRecord:
     """Measure every CIFAR-10 model with and without those pictures.
 
     Args:
         data_dir: Where CIFAR-10 lies; see `zoo.data.load`.
 
-    Returns:
-        `data` (name and fingerprint) and `rows`, one a model: `model`, `weights` (their
-        SHA-256), and `all` and `exact`, each with `samples`, `accuracy` and
-        `average_macs`.
-
     Raises:
         FileNotFoundError: The data set is nowhere.
     """
     dataset = data.load("cifar10", data_dir)
-    kept = np.ones(len(dataset.test.labels), bool)
+    labels = dataset.test.labels
+    kept = np.ones(len(labels), bool)
     kept[copies()] = False
     rows = []
     for name in registry.list_models("*cifar10_*"):
         model = registry.load(name)
         logits = model.predict(dataset.test.images, batch_size=256, verbose=0)
-        row = {"model": name, "weights": registry.config(name)["weights"]["sha256"]}
-        for key, mask in (("all", np.ones_like(kept)), ("exact", kept)):
-            found = registry.report(model, logits[mask], dataset.test.labels[mask])
-            row[key] = {k: found[k] for k in ("samples", "accuracy", "average_macs")}
-        rows.append(row)
-    return {
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-        "rows": rows,
-    }
+        rows.append(
+            ExactRow(
+                name,
+                model_record(name).weights.sha256,
+                all=_measured(model, logits, labels),
+                exact=_measured(model, logits[kept], labels[kept]),
+            )
+        )
+    return PixelExactRecord(
+        DataSource(dataset.name, dataset.fingerprint),
+        tuple(rows),
+        registry.provenance(),
+    )
+
+
+def _measured(model: Any, logits: np.ndarray, labels: np.ndarray) -> Measured:
+    found = report(model, logits, labels)
+    return Measured(found.samples, found.accuracy, found.average_macs)

@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-from typing import Any
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from reproduce.records import ORACLES, RESULTS, SearchRecord, check_folder
 from search import pareto
-
-RESULTS = pathlib.Path(__file__).parent / "results" / "digits_oracles"
-
-
-def load(folder: pathlib.Path = RESULTS) -> list[dict[str, Any]]:
-    """Records that `search.record` wrote, one per method and seed."""
-    paths = sorted(folder.glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+from zoo import records
 
 
-def compare(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def load(results: str | os.PathLike = RESULTS) -> list[SearchRecord]:
+    """The recorded searches on digits, one per method and seed.
+
+    Args:
+        results: Folder of records.
+
+    Raises:
+        FileNotFoundError: There are none.
+        ValueError: A record is damaged.
+    """
+    folder = check_folder(results) / ORACLES
+    found = [records.read(path, SearchRecord) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise FileNotFoundError(f"There are no records of searches in {folder}.")
+    return found
+
+
+@dataclass(frozen=True)
+class MethodVolumes:
+    """How far the searches of a method came.
+
+    Attributes:
+        method: Its name.
+        trials: Candidates of a search.
+        seeds: Of the searches.
+        hypervolumes: One per seed, a share of the box between zero and the reference.
+        mean: Of the hypervolumes.
+        spread: Their sample standard deviation; None: of one search.
+    """
+
+    method: str
+    trials: int
+    seeds: tuple[int, ...]
+    hypervolumes: tuple[float, ...]
+    mean: float
+    spread: float | None
+
+
+def compare(searches: Sequence[SearchRecord]) -> list[MethodVolumes]:
     """Hypervolume of each method over its seeds, at one reference point for all.
 
-    The reference is the worst of the records' own references in each objective, and the
-    hypervolume a share of the box between it and zero.
-
-    Returns:
-        For every method: `method`, `trials`, `seeds`, `hypervolumes` (one per seed),
-        `mean` and `spread` (sample standard deviation).
+    The reference is the worst of the records' own references in each objective.
     """
-    reference = np.max([record["reference"] for record in records], axis=0)
-    names = records[0]["settings"]["objectives"]
-    found: dict[str, dict[int, float]] = {}
-    for record in records:
-        points = [[c["metrics"][name] for name in names] for c in record["candidates"]]
-        method, seed = (record["settings"][key] for key in ("method", "seed"))
+    reference = np.max([each.reference for each in searches], axis=0)
+    names = searches[0].settings.objectives
+    volumes: dict[str, dict[int, float]] = {}
+    trials: dict[str, int] = {}
+    for each in searches:
+        points = [[c.metrics[name] for name in names] for c in each.candidates]
+        method = each.settings.method
         volume = pareto.hypervolume(points, reference, np.zeros(len(names)))
-        found.setdefault(method, {})[seed] = volume
+        volumes.setdefault(method, {})[each.settings.seed] = volume
+        trials[method] = max(trials.get(method, 0), len(each.candidates))
     return [
-        {
-            "method": method,
-            "trials": max(
-                len(r["candidates"])
-                for r in records
-                if r["settings"]["method"] == method
-            ),
-            "seeds": sorted(volumes),
-            "hypervolumes": [volumes[seed] for seed in sorted(volumes)],
-            "mean": float(np.mean(list(volumes.values()))),
-            "spread": float(np.std(list(volumes.values()), ddof=1)),
-        }
-        for method, volumes in found.items()
+        MethodVolumes(
+            method,
+            trials[method],
+            tuple(sorted(found)),
+            tuple(found[seed] for seed in sorted(found)),
+            mean=float(np.mean(list(found.values()))),
+            spread=float(np.std(list(found.values()), ddof=1))
+            if len(found) > 1
+            else None,
+        )
+        for method, found in volumes.items()
     ]

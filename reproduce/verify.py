@@ -1,26 +1,44 @@
-"""Recompute every derived value in the records; see `check`."""
+"""Recompute every derived value in the records; see `check`.
+
+Fronts, feasibility and averages are computed here a second time, by other means than
+in `search` and `zoo`: that is what makes it a check.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from reproduce import experiments, published
-from search import pareto, surrogate
-from zoo import registry
-from zoo.architecture import Architecture
-from zoo.cost import CONVENTIONS, macs
+from reproduce import archive, published, runs
+from reproduce.records import (
+    KINDS,
+    RESULTS,
+    FinetuneRecord,
+    ModelRecord,
+    PixelExactRecord,
+    Report,
+    RunRecord,
+    SearchRecord,
+    SurrogateQualityRecord,
+    check_folder,
+    model_record,
+)
+from search import pareto
+from search.records import CandidateRecord, FrontPoint
+from zoo import records, registry
+from zoo.cost import CONVENTIONS, Cost, macs
+from zoo.exits import OperatingPoint
 
-FOLDER = experiments.RESULTS.parent
 TOLERANCE = 1e-6  # relative; a record holds what a computation gave
+Comparison = tuple[str, Any, Any]
+Limits = Mapping[str, Sequence[float | None]]
 
 
-def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
+def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
     """Recompute what can be: published derivations, search records, model records.
 
     What a record does not hold the ingredients of is left: accuracies of exits, and how
@@ -36,7 +54,7 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
         FileNotFoundError: There is no such folder, or no record in it.
         ValueError: A file is damaged, or no record of a known kind.
     """
-    folder = pathlib.Path(folder)
+    folder = check_folder(folder)
     paths = sorted(folder.rglob("*.json"))
     if not paths:
         raise FileNotFoundError(
@@ -45,12 +63,12 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
         )
     comparisons = [*_published()]
     for name in registry.list_models():
-        comparisons += _model(name, registry.config(name))
+        comparisons += _model(name, model_record(name))
     for path in paths:
         where = path.relative_to(folder).as_posix()
+        record = records.read(path, *KINDS)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            comparisons += _record(where, record)
+            comparisons += _CHECKS[type(record)](where, record)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} cannot be verified: {error!r}.") from error
     wrong = [
@@ -61,22 +79,6 @@ def check(folder: str | os.PathLike = FOLDER) -> tuple[int, list[str]]:
     return len(comparisons), wrong
 
 
-Comparison = tuple[str, Any, Any]
-
-
-def _record(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
-    """A record of any kind that this package writes."""
-    if "candidates" in record:
-        return _search(where, record)
-    if "frontier" in record:
-        return _model(where, record)
-    kinds = {"predicted": _surrogates, "start": _finetuned, "exact": _exact}
-    for key, compare in kinds.items():
-        if key in (record.get("rows") or [{}])[0]:
-            return compare(where, record)
-    raise ValueError("it is no record of a known kind")
-
-
 def _same(one: Any, other: Any) -> bool:
     if one is None or other is None:
         return one is other
@@ -84,6 +86,8 @@ def _same(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, FrontPoint) and isinstance(other, FrontPoint):
+        return _same(vars(one), vars(other))
     if isinstance(one, float) or isinstance(other, float):
         return bool(np.isclose(one, other, rtol=TOLERANCE, atol=1e-9))
     return one == other
@@ -95,143 +99,128 @@ def _published() -> Iterator[Comparison]:
             yield f"published {row.system} on {row.data}", row.accuracy, value
 
 
-def _model(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+def _model(where: str, record: ModelRecord) -> Iterator[Comparison]:
     """What `zoo.save` wrote about a model."""
-    model = record["model"]
-    architecture = Architecture.from_dict(model["architecture"])
-    counted = {c: macs(architecture, model["num_classes"], c) for c in CONVENTIONS}
+    counted = {c: macs(record.architecture, record.num_classes, c) for c in CONVENTIONS}
     cost = counted["standard"]
-    yield f"{where}: parameters", record["weights"]["parameters"], cost.parameters
-    for part, result in record["results"].items():
-        yield from _result(f"{where}, {part}", result, counted)
-    for i, point in enumerate(record["frontier"]):
+    yield f"{where}: MACs", vars(record.macs), vars(cost)
+    yield f"{where}: parameters", record.weights.parameters, cost.parameters
+    for part, result in (record.results or {}).items():
+        yield from _report(f"{where}, {part}", result, counted)
+    for i, point in enumerate(record.frontier):
         average = _average(point, cost)
-        yield f"{where}, frontier[{i}]: average MACs", point["average_macs"], average
+        yield f"{where}, frontier[{i}]: average MACs", point.average_macs, average
 
 
-def _result(where: str, result: Mapping[str, Any], counted: Mapping) -> Iterator:
-    """What `zoo.registry.report` wrote: MACs in every convention, and accuracy."""
+def _report(
+    where: str, result: Report, counted: Mapping[str, Cost]
+) -> Iterator[Comparison]:
+    """MACs in every convention, and accuracy."""
     for convention, cost in counted.items():
-        spent = list(cost.per_exit_at(result["thresholds"]))
-        yield f"{where}: MACs ({convention})", result["macs"][convention], spent
+        spent = cost.per_exit_at(result.thresholds)
+        yield f"{where}: MACs ({convention})", result.macs[convention], spent
         yield (
             f"{where}: average MACs ({convention})",
-            result["average_macs"][convention],
+            result.average_macs[convention],
             _average(result, cost),
         )
-    yield f"{where}: accuracy", result["accuracy"], _accuracy(result)
+    yield f"{where}: accuracy", result.accuracy, _accuracy(result)
 
 
-def _average(point: Mapping[str, Any], cost: Any) -> float:
-    return float(np.dot(point["utilisation"], cost.per_exit_at(point["thresholds"])))
+def _average(point: Any, cost: Cost) -> float:
+    return float(np.dot(point.utilisation, cost.per_exit_at(point.thresholds)))
 
 
-def _accuracy(result: Mapping[str, Any]) -> float:
+def _accuracy(result: Any) -> float:
     """Accuracy from that of the samples that leave at each exit."""
-    pairs = zip(result["utilisation"], result["leaving_accuracy"])
+    pairs = zip(result.utilisation, result.leaving_accuracy)
     return sum(share * right for share, right in pairs if share)
 
 
-def _surrogates(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
-    for row in record["rows"]:
-        found = surrogate.quality(row["true"], row["predicted"])
-        for key, value in found.items():
-            each = f"{row['surrogate']} on {row['inputs']}, {row['target']}: {key}"
-            yield f"{where}, {each}", row[key], value
+def _surrogates(where: str, record: SurrogateQualityRecord) -> Iterator[Comparison]:
+    for row in record.rows:
+        found = archive.ranking(row.true, row.predicted)
+        for key, value in vars(found).items():
+            each = f"{row.surrogate} on {row.inputs}, {row.target}: {key}"
+            yield f"{where}, {each}", getattr(row.quality, key), value
 
 
-def _finetuned(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+def _finetune(where: str, record: FinetuneRecord) -> Iterator[Comparison]:
     """The weights that were fine-tuned are those that are shipped."""
-    shipped = registry.config(record["model"])["weights"]["sha256"]
-    yield f"{where}: weights of {record['model']}", record["weights"], shipped
+    shipped = model_record(record.model).weights.sha256
+    yield f"{where}: weights of {record.model}", record.weights, shipped
 
 
-def _exact(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
+def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
     """All test images together are those of the models' own records."""
-    for row in record["rows"]:
-        shipped, each = registry.config(row["model"]), f"{where}: {row['model']}"
-        yield f"{each}, weights", row["weights"], shipped["weights"]["sha256"]
-        for key, value in row["all"].items():
-            yield f"{each}, {key}", value, shipped["results"]["test"][key]
+    for row in record.rows:
+        shipped, each = model_record(row.model), f"{where}: {row.model}"
+        yield f"{each}, weights", row.weights, shipped.weights.sha256
+        for key, value in vars(row.all).items():
+            yield f"{each}, {key}", value, getattr(shipped.results["test"], key)
 
 
-def _search(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
-    settings, candidates = record["settings"], record["candidates"]
-    names = settings["objectives"]
-    rows = [[c["metrics"][name] for name in names] for c in candidates]
-    points = np.array(rows, float)
+def _search(where: str, record: SearchRecord) -> Iterator[Comparison]:
+    settings, candidates = record.settings, record.candidates
+    names, constraints = settings.objectives, settings.constraints
     for candidate in candidates:
-        trial = f"{where}, trial {candidate['trial']}"
-        architecture = Architecture.from_dict(candidate["architecture"])
-        cost = macs(architecture, candidate["num_classes"], candidate["convention"])
-        measured, metrics = candidate["evaluation"], candidate["metrics"]
-        yield (
-            f"{trial}: MACs",
-            measured["macs"],
-            list(cost.per_exit_at(measured["thresholds"])),
-        )
-        yield (
-            f"{trial}: average MACs",
-            metrics["average_macs"],
-            _average(measured, cost),
-        )
-        yield (
-            f"{trial}: measured average MACs",
-            measured["average_macs"],
-            _average(measured, cost),
-        )
-        yield f"{trial}: accuracy", measured["accuracy"], _accuracy(measured)
-        yield f"{trial}: error", metrics["error"], 1 - _accuracy(measured)
-        final_error = 1 - measured["exit_accuracy"][-1]
-        yield f"{trial}: final error", metrics["final_error"], final_error
-        yield f"{trial}: parameters", metrics["parameters"], float(cost.parameters)
-        for i, point in enumerate(candidate.get("frontier", ())):
-            yield (
-                f"{trial}, frontier[{i}]",
-                point["average_macs"],
-                _average(point, cost),
-            )
-    seconds = round(sum(c["metrics"]["seconds"] for c in candidates), 1)
-    yield f"{where}: seconds", record["seconds"], seconds
-    if not np.isfinite(points).all():
-        return  # said above, and nothing follows from it
-    constraints = settings["constraints"]
-    feasible = [c for c in candidates if _is_feasible(c["metrics"], constraints)]
-    front = sorted(_front(feasible, names))
-    yield f"{where}: front", sorted(record["front"]), front
-    fine = sorted(record["fine_front"], key=_place)
-    yield f"{where}: fine front", fine, _fine_front(candidates, constraints)
+        yield from _candidate(f"{where}, trial {candidate.trial}", candidate)
+    seconds = round(sum(c.metrics["seconds"] for c in candidates), 1)
+    yield f"{where}: seconds", record.seconds, seconds
+    points = np.array([_values(c, names) for c in candidates], float)
+    feasible = [c for c in candidates if _is_feasible(c.metrics, constraints)]
+    yield f"{where}: front", sorted(record.front), sorted(_front(feasible, names))
+    found = sorted(record.settings_front, key=_place)
+    expected = _settings_front(candidates, constraints)
+    yield f"{where}: settings front", found, expected
     # Numbered as they started, which is how the oracle picks the initial ones.
-    order = np.argsort([int(candidate["trial"]) for candidate in candidates])
-    reference = settings["reference"]
+    order = np.argsort([int(candidate.trial) for candidate in candidates])
+    reference = settings.reference
     if reference is None:
-        initial = points[order[: settings["initial_trials"]]]
+        initial = points[order[: settings.initial_trials]]
         reference = pareto.reference_point(initial).tolist()
-    yield f"{where}: reference", record["reference"], list(reference)
-    shown = {c["trial"]: [c["metrics"][name] for name in names] for c in feasible}
-    ended = [trial for trial, _ in record["hypervolume"]]
-    trials = sorted(candidate["trial"] for candidate in candidates)
+    yield f"{where}: reference", record.reference, list(reference)
+    shown = {c.trial: _values(c, names) for c in feasible}
+    ended = [trial for trial, _ in record.hypervolume]
+    trials = sorted(candidate.trial for candidate in candidates)
     yield f"{where}: trials with a hypervolume", sorted(ended), trials
-    for k, (trial, volume) in enumerate(record["hypervolume"]):
+    for k, (trial, volume) in enumerate(record.hypervolume):
         seen = [shown[each] for each in ended[: k + 1] if each in shown]
-        found = pareto.hypervolume(
+        computed = pareto.hypervolume(
             np.reshape(seen, (-1, len(names))), reference, np.zeros(len(names))
         )
-        yield f"{where}: hypervolume after trial {trial}", volume, found
-    if "selected" in record:
-        yield from _selected(where, record)
+        yield f"{where}: hypervolume after trial {trial}", volume, computed
 
 
-def _front(candidates: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+def _candidate(trial: str, candidate: CandidateRecord) -> Iterator[Comparison]:
+    cost = macs(candidate.network, candidate.num_classes, candidate.convention)
+    measured, metrics = candidate.evaluation, candidate.metrics
+    average, accuracy = _average(measured, cost), _accuracy(measured)
+    yield f"{trial}: MACs", measured.macs, cost.per_exit_at(measured.thresholds)
+    yield f"{trial}: average MACs", metrics["average_macs"], average
+    yield f"{trial}: measured average MACs", measured.average_macs, average
+    yield f"{trial}: accuracy", measured.accuracy, accuracy
+    yield f"{trial}: error", metrics["error"], 1 - accuracy
+    final_error = 1 - measured.exit_accuracy[-1]
+    yield f"{trial}: final error", metrics["final_error"], final_error
+    yield f"{trial}: parameters", metrics["parameters"], float(cost.parameters)
+    for i, point in enumerate(candidate.frontier):
+        yield f"{trial}, frontier[{i}]", point.average_macs, _average(point, cost)
+
+
+def _values(candidate: CandidateRecord, names: Sequence[str]) -> list[float]:
+    return [candidate.metrics[name] for name in names]
+
+
+def _front(candidates: Sequence[CandidateRecord], names: Sequence[str]) -> list[str]:
     """Trials that no other one dominates, pair by pair."""
-
-    def values(candidate: Mapping[str, Any]) -> list[float]:
-        return [candidate["metrics"][name] for name in names]
-
     return [
-        c["trial"]
-        for c in candidates
-        if not any(_dominates(values(other), values(c)) for other in candidates)
+        each.trial
+        for each in candidates
+        if not any(
+            _dominates(_values(other, names), _values(each, names))
+            for other in candidates
+        )
     ]
 
 
@@ -239,7 +228,7 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other)) and one != other
 
 
-def _is_feasible(metrics: Mapping[str, float], constraints: Mapping) -> bool:
+def _is_feasible(metrics: Mapping[str, float], constraints: Limits) -> bool:
     return all(
         (low is None or metrics[name] >= low)
         and (high is None or metrics[name] <= high)
@@ -247,47 +236,58 @@ def _is_feasible(metrics: Mapping[str, float], constraints: Mapping) -> bool:
     )
 
 
-def _place(point: Mapping[str, Any]) -> tuple:
-    return point["average_macs"], point["error"], point["trial"], point["thresholds"]
+def _place(point: FrontPoint) -> tuple:
+    return point.average_macs, point.error, point.trial, point.thresholds
 
 
-def _fine_front(
-    candidates: Sequence[Mapping[str, Any]], constraints: Mapping
-) -> list[dict[str, Any]]:
+def _settings_front(
+    candidates: Iterable[CandidateRecord], constraints: Limits
+) -> list[FrontPoint]:
     """The threshold settings of all candidates that no other one dominates."""
     points = [
-        {"trial": candidate["trial"], "error": 1 - point["accuracy"], **point}
+        FrontPoint(**vars(point), trial=candidate.trial, error=1 - point.accuracy)
         for candidate in candidates
-        for point in candidate.get("frontier", ())
-        if _is_feasible(
-            candidate["metrics"]
-            | {"error": 1 - point["accuracy"], "average_macs": point["average_macs"]},
-            constraints,
-        )
+        for point in candidate.frontier
+        if _is_feasible(_at(candidate, point), constraints)
     ]
-    kept: list[dict[str, Any]] = []
+    kept: list[FrontPoint] = []
     for point in sorted(points, key=_place):
-        if not kept or point["error"] < kept[-1]["error"] or _equal(point, kept[-1]):
+        equal = kept and _place(point)[:2] == _place(kept[-1])[:2]
+        if not kept or point.error < kept[-1].error or equal:
             kept.append(point)
     return kept
 
 
-def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _place(one)[:2] == _place(other)[:2]
+def _at(candidate: CandidateRecord, point: OperatingPoint) -> dict[str, float]:
+    """The metrics of a candidate at another threshold setting."""
+    moved = {"error": 1 - point.accuracy, "average_macs": point.average_macs}
+    return candidate.metrics | moved
 
 
-def _selected(where: str, record: Mapping[str, Any]) -> Iterator[Comparison]:
-    selected, settings = record["selected"], record["settings"]
-    place = f"{record['scale']}/{record['experiment']}_seed{settings['seed']}.json"
+def _run(where: str, record: RunRecord) -> Iterator[Comparison]:
+    yield from _search(where, record)
+    place = "/".join(runs.place_of(record))
     yield f"{where}: place", "/".join(where.split("/")[-2:]), place
-    yield f"{where}: changed settings", experiments.changed_settings(record), []
-    yield f"{where}: selected trial", selected["trial"], experiments.choose(record)
-    trials = {candidate["trial"]: candidate for candidate in record["candidates"]}
-    if selected["trial"] not in trials:
+    yield f"{where}: changed settings", runs.changed_settings(record), []
+    selected = record.selected
+    yield f"{where}: selected trial", selected.trial, runs.choose(record)
+    trials = {candidate.trial: candidate for candidate in record.candidates}
+    if selected.trial not in trials:
         return  # said above
-    candidate = trials[selected["trial"]]
-    architecture = Architecture.from_dict(candidate["architecture"])
-    counted = {c: macs(architecture, candidate["num_classes"], c) for c in CONVENTIONS}
-    yield from _result(f"{where}, selected on test", selected["test"], counted)
-    thresholds = candidate["evaluation"]["thresholds"]
-    yield f"{where}: selected thresholds", selected["test"]["thresholds"], thresholds
+    candidate = trials[selected.trial]
+    counted = {
+        c: macs(candidate.network, candidate.num_classes, c) for c in CONVENTIONS
+    }
+    yield from _report(f"{where}, selected on test", selected.test, counted)
+    thresholds = candidate.evaluation.thresholds
+    yield f"{where}: selected thresholds", selected.test.thresholds, thresholds
+
+
+_CHECKS = {
+    RunRecord: _run,
+    SearchRecord: _search,
+    ModelRecord: _model,
+    FinetuneRecord: _finetune,
+    PixelExactRecord: _pixel_exact,
+    SurrogateQualityRecord: _surrogates,
+}

@@ -1,12 +1,43 @@
-"""Search methods as configurations of one space, one oracle and one tuner."""
+"""Search methods as configurations of one space, one tuner and a proposer. A registry.
+
+To add one, register it in a file of your own, and name that file on the command line
+with `--load FILE` (in Python, importing it is enough):
+
+    import numpy as np
+    from search import methods
+
+    class Mutations:
+        def __init__(self, space):
+            self.space = space
+
+        def propose(self, trials, rng, known):
+            best = min(trials, key=lambda trial: trial.metrics["error"])
+            children = np.tile(best.genes, (8, 1))
+            some = rng.random(children.shape) < 0.1
+            children[some] = rng.integers(np.tile(self.space.counts, (8, 1)))[some]
+            return children
+
+    methods.register(
+        methods.Method(
+            "mutations",
+            "changes a tenth of the best candidate's genes",
+            lambda settings, space: Mutations(space),
+        )
+    )
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.oracle import AEBNASOracle, NSGA2Oracle, RandomOracle
+from zoo.names import unknown
+
+if TYPE_CHECKING:
+    from search.proposers import Proposer
+    from search.settings import Settings
+    from search.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -14,37 +45,125 @@ class Method:
     """What a method does differently from the others.
 
     Attributes:
+        name: Its name.
         summary: One line.
-        oracle: Its class.
+        proposer: A function of the settings and of the space that gives the proposer;
+            see `search.proposers.Proposer`. It raises a ValueError if a setting is not
+            usable.
         space: Arguments of `SearchSpace` that differ from the defaults.
         recipe: Fields of the training recipe that differ.
-        macs_as: What a number of MACs given by the user is to the oracle: its "target",
-            its "limit", or None: nothing. The tuning of thresholds aims at it anyway.
+        macs_as: What `target_macs` is to the method: its "target", its "limit", or
+            None: nothing. The tuning of thresholds aims at it anyway.
     """
 
+    name: str
     summary: str
-    oracle: type[RandomOracle] = AEBNASOracle
+    proposer: Callable[[Settings, SearchSpace], Proposer]
     space: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     macs_as: str | None = None
 
 
-METHODS = {
-    "aebnas": Method(
+METHODS: dict[str, Method] = {}
+ERROR_AND_MACS = ("error", "average_macs")
+
+
+def register(method: Method) -> Method:
+    """Make a method known.
+
+    Raises:
+        ValueError: There is already one of that name.
+    """
+    if method.name in METHODS:
+        raise ValueError(f"There is already a method {method.name!r}.")
+    METHODS[method.name] = method
+    return method
+
+
+def get(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in METHODS:
+        raise ValueError(unknown("method", name, METHODS))
+    return METHODS[name]
+
+
+def _surrogates(
+    settings: Settings, space: SearchSpace, **aim: float | None
+) -> Proposer:
+    from search.aebnas import AEBNAS
+
+    return AEBNAS(
+        space,
+        settings.objectives_in_order(),
+        settings.limits(),
+        surrogate=settings.surrogate,
+        population=settings.population,
+        generations=settings.generations,
+        batch_size=settings.batch_size,
+        **aim,
+    )
+
+
+def _with_target(settings: Settings, space: SearchSpace) -> Proposer:
+    known = settings.objectives == ERROR_AND_MACS
+    return _surrogates(settings, space, target=settings.target_macs if known else None)
+
+
+def _with_limit(settings: Settings, space: SearchSpace) -> Proposer:
+    if settings.objectives != ERROR_AND_MACS:
+        raise ValueError(
+            f"The objectives are {', '.join(settings.objectives)}; the method "
+            f"{settings.method} limits average MACs and needs "
+            f"{', '.join(ERROR_AND_MACS)}."
+        )
+    return _surrogates(settings, space, limit=settings.target_macs)
+
+
+def _nsga2(settings: Settings, space: SearchSpace) -> Proposer:
+    from search.proposers import NSGA2
+
+    return NSGA2(
+        space,
+        settings.objectives_in_order(),
+        settings.limits(),
+        settings.population,
+        settings.batch_size,
+    )
+
+
+def _random(settings: Settings, space: SearchSpace) -> Proposer:
+    from search.proposers import RandomSearch
+
+    return RandomSearch(space, settings.batch_size)
+
+
+for _method in (
+    Method(
+        "aebnas",
         "searched branches, tuned thresholds, surrogates, a target of average MACs",
+        _with_target,
         macs_as="target",
     ),
-    "edanas": Method(
+    Method(
+        "edanas",
         "fixed branches, thresholds searched and not tuned, surrogates",
-        space={"fixed_branches": True, "tune_thresholds": False},
+        _surrogates,
+        space={"head": "fixed", "tune_thresholds": False},
     ),
-    "nachos": Method(
+    Method(
+        "nachos",
         "resolution 32, soft-exit training, surrogates, a limit of average MACs",
+        _with_limit,
         space={"resolutions": (32,)},
         recipe={"soft_exits": True, "distillation": 0.0},
         macs_as="limit",
     ),
-    "static": Method("no exits (NSGANetV2), surrogates", space={"exits": ()}),
-    "nsga2": Method("aebnas's space, NSGA-II on trained candidates", NSGA2Oracle),
-    "random": Method("aebnas's space, random candidates", RandomOracle),
-}
+    Method("static", "no exits (NSGANetV2), surrogates", _surrogates, {"exits": ()}),
+    Method("nsga2", "aebnas's space, NSGA-II on trained candidates", _nsga2),
+    Method("random", "aebnas's space, random candidates", _random),
+):
+    register(_method)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from search.settings import Settings
+from search.settings import upgrade as upgrade_settings
 from zoo.architecture import Architecture
 from zoo.exits import Evaluation, OperatingPoint
 from zoo.records import record
@@ -19,7 +21,30 @@ class DataSource:
     fingerprint: str
 
 
-@record("candidate", format=2, upgrade=dict)
+@dataclass(frozen=True)
+class Training:
+    """How a candidate got its weights.
+
+    Attributes:
+        seed: Of initial weights, order and augmentation.
+        seconds: What the training took.
+        images_per_second: Its speed; None if nothing was trained.
+        inherited_layers: Layers that began with the weights of another model.
+    """
+
+    seed: int
+    seconds: float
+    images_per_second: float | None = None
+    inherited_layers: int = 0
+
+
+def _upgrade_candidate(data: dict[str, Any]) -> dict[str, Any]:
+    training = dict(data["training"])
+    training["inherited_layers"] = training.pop("layers_from_start")
+    return data | {"training": training}
+
+
+@record("candidate", format=2, upgrade=_upgrade_candidate)
 @dataclass(frozen=True)
 class CandidateRecord:
     """A trained candidate and what was measured of it.
@@ -30,11 +55,11 @@ class CandidateRecord:
         crop: Share of an image's height and width that is looked at.
         num_classes: Number of classes.
         convention: How its MACs are counted.
-        metrics: What the search may minimise or limit, by name.
+        metrics: Everything that was measured, by name; see `search.METRICS`.
         evaluation: At its own thresholds, on the validation split.
         frontier: Its Pareto-optimal threshold settings; empty for a candidate whose
             settings are on no front.
-        training: Seed, seconds, images per second, layers with inherited weights.
+        training: How it got its weights.
     """
 
     trial: str
@@ -44,8 +69,8 @@ class CandidateRecord:
     convention: str
     metrics: dict[str, float]
     evaluation: Evaluation
+    training: Training
     frontier: tuple[OperatingPoint, ...] = ()
-    training: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _ = self.network  # a broken architecture is told when it is read
@@ -102,3 +127,104 @@ class Iteration:
     seconds: float
     surrogates: dict[str, str]
     quality: dict[str, Ranking]
+
+
+def _upgrade_started(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"settings": upgrade_settings(data["settings"])}
+
+
+@record("started_search", format=2, upgrade=_upgrade_started)
+@dataclass(frozen=True)
+class StartedSearch:
+    """What a search was started with: `search.json` in its folder.
+
+    Attributes:
+        settings: What it does.
+        data: What it trains on.
+        provenance: Versions and hardware.
+    """
+
+    settings: Settings
+    data: DataSource
+    provenance: dict[str, Any]
+
+
+def upgrade_search(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a search's record of format 1 in those of format 2."""
+    iterations = [
+        {
+            **{key: each[key] for key in ("trials", "seconds", "surrogates")},
+            "quality": {metric: each[metric] for metric in each["surrogates"]},
+        }
+        for each in data["surrogates"]
+    ]
+    return data | {
+        "settings": upgrade_settings(data["settings"]),
+        "candidates": [_upgrade_candidate(each) for each in data["candidates"]],
+        "settings_front": data["fine_front"],
+        "iterations": iterations,
+    }
+
+
+@record("search", format=2, upgrade=upgrade_search)
+@dataclass(frozen=True)
+class SearchRecord:
+    """A search and what it found.
+
+    Attributes:
+        settings: What it did.
+        data: What it trained on.
+        provenance: Versions and hardware.
+        candidates: The trained candidates; those on no front without their frontier.
+        failed: Trials without a result.
+        front: Trials on the Pareto front of the objectives, by the first of them.
+        settings_front: Pareto front of all threshold settings of all candidates in
+            error and average MACs, cheapest first.
+        reference: Reference point of the hypervolume; None if nothing was trained.
+        hypervolume: (trial, hypervolume) after each trained candidate.
+        iterations: How good the predictions of surrogates were, by iteration.
+        seconds: Of all trials together.
+    """
+
+    settings: Settings
+    data: DataSource
+    provenance: dict[str, Any]
+    candidates: tuple[CandidateRecord, ...]
+    failed: tuple[FailedTrial, ...]
+    front: tuple[str, ...]
+    settings_front: tuple[FrontPoint, ...]
+    reference: tuple[float, ...] | None
+    hypervolume: tuple[tuple[str, float], ...]
+    iterations: tuple[Iteration, ...]
+    seconds: float
+
+    def candidate(self, trial: str) -> CandidateRecord:
+        """The trained candidate of a trial.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for candidate in self.candidates:
+            if candidate.trial == trial:
+                return candidate
+        known = ", ".join(candidate.trial for candidate in self.candidates)
+        raise ValueError(
+            f"There is no trained trial {trial!r}; there are {known or 'none'}."
+        )
+
+    def point(self, trial: str) -> FrontPoint:
+        """A candidate at its own thresholds.
+
+        Raises:
+            ValueError: There is no such candidate.
+        """
+        candidate = self.candidate(trial)
+        at = candidate.evaluation
+        return FrontPoint(
+            at.thresholds,
+            at.accuracy,
+            at.average_macs,
+            at.utilisation,
+            trial=trial,
+            error=candidate.metrics["error"],
+        )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras_tuner
 import numpy as np
 
 from zoo.architecture import (
@@ -25,7 +23,9 @@ from zoo.architecture import (
     Stage,
     check_thresholds,
 )
+from zoo.names import unknown
 
+HEADS = ("searched", "fixed")
 MODULES = 2
 # The authors' own lists; a repeated option is only drawn more often.
 SIZES = ((8, 8, 10), (0, 8, 10))  # 0: no second module
@@ -34,7 +34,7 @@ THRESHOLDS = (0.1, 0.2, 1.0)
 OFF = "off"
 
 
-class _Gene(NamedTuple):
+class Gene(NamedTuple):
     """One integer: its hyperparameter's name and what its values 0, 1, ... mean.
 
     It is active where each gene in `needs` has one of the given meanings.
@@ -59,7 +59,8 @@ class SearchSpace:
         resolutions: Input resolutions to choose from.
         exits: Positions 0..3 at which an exit may exist; exit i follows stage i + 1.
             None at all is the space of static networks.
-        fixed_branches: Give every exit the branch of EDANAS instead of a searched one.
+        head: What every exit is made of: "searched", the branch of AEBNAS, or "fixed",
+            that of EDANAS.
         thresholds: Options of every exit's threshold; 1 means that the exit is absent.
         tune_thresholds: Whether thresholds are chosen after the training of a
             candidate. If so, a threshold gene only says whether the exit exists, and
@@ -79,7 +80,7 @@ class SearchSpace:
         self,
         resolutions: Sequence[int] = RESOLUTIONS,
         exits: Sequence[int] = tuple(range(EXIT_POSITIONS)),
-        fixed_branches: bool = False,
+        head: str = "searched",
         thresholds: Sequence[float] = THRESHOLDS,
         tune_thresholds: bool = True,
     ) -> None:
@@ -87,7 +88,9 @@ class SearchSpace:
         if not self.resolutions:
             raise ValueError("resolutions is empty; expected at least one.")
         self.exits = _subset("exits", exits, range(EXIT_POSITIONS))
-        self.fixed_branches = bool(fixed_branches)
+        if head not in HEADS:
+            raise ValueError(unknown("head", head, HEADS))
+        self.head = head
         self.thresholds = check_thresholds(thresholds)
         if self.exits and not any(threshold < 1 for threshold in self.thresholds):
             raise ValueError(
@@ -104,41 +107,42 @@ class SearchSpace:
             for n in (gene.needs for gene in self._genes)
         ]
 
-    def _make_genes(self) -> Iterator[_Gene]:
+    def _make_genes(self) -> Iterator[Gene]:
         for s in range(1, len(STAGE_KINDS) + 1):
             depth = f"stage{s}/depth"
-            yield _Gene(depth, DEPTHS)
+            yield Gene(depth, DEPTHS)
             for name, options in (("kernel", KERNELS), ("expansion", EXPANSIONS)):
                 for b in range(1, max(DEPTHS) + 1):
                     deep = tuple(d for d in DEPTHS if d >= b)
                     needs = ((depth, deep),) if len(deep) < len(DEPTHS) else ()
-                    yield _Gene(f"stage{s}/block{b}/{name}", options, needs)
+                    yield Gene(f"stage{s}/block{b}/{name}", options, needs)
         for e in range(EXIT_POSITIONS):
             options = self.thresholds if e in self.exits else (1.0,)
-            yield _Gene(f"exit{e + 1}/threshold", options)
+            yield Gene(f"exit{e + 1}/threshold", options)
         present = tuple(t for t in self.thresholds if t < 1)
         for e in range(EXIT_POSITIONS):
-            searched = e in self.exits and not self.fixed_branches
-            for m in range(MODULES):
-                module = f"exit{e + 1}/module{m + 1}"
-                needs = ((f"exit{e + 1}/threshold", present),)
-                sizes = SIZES[m] if searched else SIZES[m][:1]
-                yield _Gene(f"{module}/size", sizes, needs)
-                if m > 0:
-                    exists = tuple(size for size in BRANCH_SIZES if size in sizes)
-                    needs = (*needs, (f"{module}/size", exists))
-                for name, options in BRANCH_GENES.items():
-                    options = options if searched else options[:1]
-                    yield _Gene(f"{module}/{name}", options, needs)
-        yield _Gene("resolution", self.resolutions)
+            searched = self.head == "searched" and e in self.exits
+            exists = (f"exit{e + 1}/threshold", present)
+            for gene in _head_genes(searched):
+                needs = (
+                    (f"exit{e + 1}/{name}", options) for name, options in gene.needs
+                )
+                name = f"exit{e + 1}/{gene.name}"
+                yield Gene(name, gene.options, (exists, *needs))
+        yield Gene("resolution", self.resolutions)
 
-    def _first_values(self, gene: _Gene) -> np.ndarray:
+    def _first_values(self, gene: Gene) -> np.ndarray:
         """For each value of a gene, the first value that stands for the same."""
         if self.tune_thresholds and gene.name.endswith("/threshold"):
             meanings = [option == 1 for option in gene.options]
         else:
             meanings = list(gene.options)
         return np.array([meanings.index(meaning) for meaning in meanings])
+
+    @property
+    def genes(self) -> tuple[Gene, ...]:
+        """The genes, in their order."""
+        return self._genes
 
     def __getitem__(self, name: str) -> tuple[Any, ...]:
         """Options of the gene of that name, in the order of its values."""
@@ -236,25 +240,10 @@ class SearchSpace:
             value[f"exit{e + 1}/threshold"] for e in range(EXIT_POSITIONS)
         )
         branches = tuple(
-            None if threshold == 1 else self._branch(value, f"exit{e + 1}")
+            None if threshold == 1 else _head(self.head, value, f"exit{e + 1}")
             for e, threshold in enumerate(thresholds)
         )
         return Architecture(value["resolution"], stages, branches, thresholds)
-
-    def _branch(self, value: Mapping[str, Any], name: str) -> Branch | FixedBranch:
-        if self.fixed_branches:
-            return FixedBranch()
-        modules = (f"{name}/module{m + 1}" for m in range(MODULES))
-        return Branch(
-            tuple(
-                ConvModule(
-                    value[f"{module}/size"],
-                    **{field: value[f"{module}/{field}"] for field in BRANCH_GENES},
-                )
-                for module in modules
-                if value[f"{module}/size"]
-            )
-        )
 
     def encode(self, architecture: Architecture) -> np.ndarray:
         """The 82 genes of an architecture; inactive ones are 0.
@@ -274,32 +263,13 @@ class SearchSpace:
             value[f"exit{e}/threshold"] = architecture.thresholds[e - 1]
             if branch is None:
                 continue
-            if isinstance(branch, FixedBranch) != self.fixed_branches:
-                kind = "fixed" if self.fixed_branches else "searched"
+            if _head_name(branch) != self.head:
                 raise ValueError(
-                    f"branches[{e - 1}] is {branch}; expected a {kind} one."
+                    f"branches[{e - 1}] is {branch}; expected a {self.head} one."
                 )
-            for m, module in enumerate(getattr(branch, "modules", ()), 1):
-                value[f"exit{e}/module{m}/size"] = module.size
-                for field in BRANCH_GENES:
-                    option = getattr(module, field)
-                    value[f"exit{e}/module{m}/{field}"] = int(option)
+            for name, option in _head_values(branch).items():
+                value[f"exit{e}/{name}"] = option
         return self._from_options(value)
-
-    def hyperparameters(self) -> keras_tuner.HyperParameters:
-        """The space as keras-tuner's conditional hyperparameters, for any oracle."""
-        hyperparameters = keras_tuner.HyperParameters()
-        for gene in self._genes:
-            options = [_shown(gene.name, option) for option in gene.options]
-            with contextlib.ExitStack() as scopes:
-                for name, needed in gene.needs:
-                    shown = [_shown(name, o) for o in needed if o in self[name]]
-                    if not shown:
-                        break  # never active
-                    scopes.enter_context(hyperparameters.conditional_scope(name, shown))
-                else:
-                    hyperparameters.Choice(gene.name, list(dict.fromkeys(options)))
-        return hyperparameters
 
     def to_values(self, genes: Any) -> dict[str, Any]:
         """Named hyperparameters of a candidate, the active ones alone.
@@ -309,7 +279,7 @@ class SearchSpace:
         """
         genes = self.canonical(self._one(genes))
         return {
-            gene.name: _shown(gene.name, gene.options[value])
+            gene.name: shown(gene.name, gene.options[value])
             for gene, value, needs in zip(self._genes, genes.tolist(), self._needs)
             if all(allowed[genes[parent]] for parent, allowed in needs)
         }
@@ -323,8 +293,8 @@ class SearchSpace:
         options = {}
         for name, value in values.items():
             if name.endswith("/threshold"):
-                shown = {_shown(name, option): option for option in self[name]}
-                value = shown.get(value, value)
+                meanings = {shown(name, option): option for option in self[name]}
+                value = meanings.get(value, value)
             options[name] = value
         return self.canonical(self._from_options(options))
 
@@ -360,7 +330,7 @@ class SearchSpace:
             *row, column = wrong[0]
             raise ValueError(
                 f"The gene {self.names[column]} is {genes[(*row, column)]}; expected "
-                f"is 0..{self._counts[column] - 1}."
+                f"0..{self._counts[column] - 1}."
             )
         return genes.astype(int)
 
@@ -369,10 +339,51 @@ class SearchSpace:
         return {
             "resolutions": list(self.resolutions),
             "exits": list(self.exits),
-            "fixed_branches": self.fixed_branches,
+            "head": self.head,
             "thresholds": list(self.thresholds),
             "tune_thresholds": self.tune_thresholds,
         }
+
+
+def _head_genes(searched: bool) -> Iterator[Gene]:
+    """Genes of an exit's head; where it is not searched, each has a single value."""
+    for m, sizes in enumerate(SIZES, 1):
+        sizes = sizes if searched else sizes[:1]
+        yield Gene(f"module{m}/size", sizes)
+        exists = tuple(size for size in BRANCH_SIZES if size in sizes)
+        needs = ((f"module{m}/size", exists),) if m > 1 else ()
+        for name, options in BRANCH_GENES.items():
+            yield Gene(f"module{m}/{name}", options if searched else options[:1], needs)
+
+
+def _head(kind: str, value: Mapping[str, Any], name: str) -> Branch | FixedBranch:
+    """The head that the meanings of genes, by name, describe."""
+    if kind == "fixed":
+        return FixedBranch()
+    modules = (f"{name}/module{m + 1}" for m in range(MODULES))
+    return Branch(
+        tuple(
+            ConvModule(
+                value[f"{module}/size"],
+                **{field: value[f"{module}/{field}"] for field in BRANCH_GENES},
+            )
+            for module in modules
+            if value[f"{module}/size"]
+        )
+    )
+
+
+def _head_values(branch: Branch | FixedBranch) -> dict[str, int]:
+    """The meanings of the genes that describe a head, by name."""
+    return {
+        f"module{m}/{field}": int(getattr(module, field))
+        for m, module in enumerate(getattr(branch, "modules", ()), 1)
+        for field in ("size", *BRANCH_GENES)
+    }
+
+
+def _head_name(branch: Branch | FixedBranch) -> str:
+    return "fixed" if isinstance(branch, FixedBranch) else "searched"
 
 
 def _subset(name: str, values: Iterable[int], allowed: Sequence[int]) -> tuple:
@@ -384,8 +395,8 @@ def _subset(name: str, values: Iterable[int], allowed: Sequence[int]) -> tuple:
     return tuple(sorted(set(map(int, values))))
 
 
-def _shown(name: str, option: Any) -> Any:
-    """An option as a hyperparameter's value."""
+def shown(name: str, option: Any) -> Any:
+    """An option of the gene of that name as a hyperparameter's value."""
     if not name.endswith("/threshold"):
         return option
     return OFF if option == 1 else repr(option)

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 import zoo
+from reproduce import tables
 from reproduce.__main__ import main
+from reproduce.experiments import EXPERIMENTS
+from reproduce.records import RunRecord, Selected
 from search import EarlyExitTuner, tuner
-from zoo import training
+from search.records import CandidateRecord, DataSource, FrontPoint
+from zoo import records, training
+from zoo.exits import Evaluation
+from zoo.model_record import Report
 
 
 @pytest.fixture
@@ -100,6 +106,82 @@ def run_arguments():
     return arguments
 
 
+@pytest.fixture(scope="session")
+def made_up(architecture):
+    """A function: the record of an experiment with made-up numbers."""
+    candidate = CandidateRecord(
+        trial="1",
+        architecture=architecture.to_dict(),
+        crop=1.0,
+        num_classes=10,
+        convention="aebnas",
+        metrics={"error": 0.01, "average_macs": 3e6, "seconds": 1.0},
+        evaluation=Evaluation((0.5, 0.5), 0.99, 3e6, (1.0, 0.0, 0.0)),
+    )
+
+    def made_up(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6):
+        test = Report(
+            thresholds=(0.5, 0.5),
+            accuracy=accuracy,
+            average_macs={"standard": 2 * average, "aebnas": average},
+            utilisation=(1.0, 0.0, 0.0),
+            exit_accuracy=(accuracy, 0.1, 0.1),
+            leaving_accuracy=(accuracy, None, None),
+            macs={"standard": (1, 2, 3), "aebnas": (1, 2, 3)},
+            samples=100,
+        )
+        return RunRecord(
+            settings=EXPERIMENTS[name].settings(scale, seed),
+            data=DataSource("cifar10", "0"),
+            provenance={},
+            candidates=(candidate,),
+            failed=(),
+            front=("1",),
+            settings_front=(FrontPoint((0.5, 0.5), 0.99, 3e6, (1.0, 0.0, 0.0)),),
+            reference=None,
+            hypervolume=(),
+            iterations=(),
+            seconds=1.0,
+            experiment=name,
+            scale=scale,
+            selected=Selected("1", test),
+            wall_seconds=60.0,
+        )
+
+    return made_up
+
+
+@pytest.fixture
+def write(tmp_path, made_up):
+    """A function: write such a record where `runs.load` finds it; returns the file."""
+    (tmp_path / "experiments" / "reduced").mkdir(parents=True)
+
+    def write(name, seed=1, scale="reduced", **numbers):
+        path = tmp_path / "experiments" / scale / f"{name}_seed{seed}.json"
+        path.parent.mkdir(exist_ok=True)
+        records.write(path, made_up(name, seed, scale, **numbers))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A function: a file that registers something, which the test's end undoes."""
+    registries = EXPERIMENTS, tables.TABLES
+    before = [dict(each) for each in registries]
+
+    def own(text):
+        path = tmp_path / "own.py"
+        path.write_text(text)
+        return path
+
+    yield own
+    for registry, entries in zip(registries, before):
+        registry.clear()
+        registry.update(entries)
+
+
 Ran = collections.namedtuple("Ran", "name, root, folder, path, record, trained")
 
 
@@ -127,9 +209,9 @@ def ran(tmp_path_factory, skip_training):
                 main(arguments(name, root))
             assert not (root / "results").exists()
             assert main(arguments(name, root)) == 0
-        path = root / "results" / "smoke" / f"{name}_seed1.json"
+        path = root / "results" / "experiments" / "smoke" / f"{name}_seed1.json"
         folder = root / "runs" / "smoke" / f"{name}_seed1"
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = records.read(path, RunRecord)
         return Ran(name, root, folder, path, record, trained)
 
     return ran

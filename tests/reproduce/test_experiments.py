@@ -1,15 +1,17 @@
-import copy
+import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
 
 import search
-from reproduce import experiments
+from reproduce import experiments, runs
 from reproduce.__main__ import main
-from reproduce.experiments import EXPERIMENTS, SCALES
+from reproduce.experiments import EXPERIMENTS, SCALES, Experiment
+from reproduce.records import RESULTS, RunRecord
 from search.tuner import load_candidate
-from zoo import Architecture, FixedBranch, data, exits, macs, training
+from zoo import FixedBranch, data, exits, macs, records, training
 
 METHODS = {
     "cifar10_aebnas": "aebnas",
@@ -26,7 +28,7 @@ def done(request, ran):
 
 
 def architectures(record):
-    return [Architecture.from_dict(c["architecture"]) for c in record["candidates"]]
+    return [candidate.network for candidate in record.candidates]
 
 
 # Experiments as data
@@ -100,7 +102,7 @@ def test_list_names_every_experiment_and_counts_its_records(call, as_json):
     counts = {
         scale: [
             path.stem.rsplit("_seed", 1)[0]
-            for path in (experiments.RESULTS / scale).glob("*.json")
+            for path in (RESULTS / "experiments" / scale).glob("*.json")
         ]
         for scale in SCALES
     }
@@ -133,53 +135,55 @@ def test_a_continued_run_trains_only_the_interrupted_candidate_again(done):
 
 
 def test_the_record_says_what_was_run(done):
-    record, settings = done.record, done.record["settings"]
-    assert (record["experiment"], record["scale"]) == (done.name, "smoke")
-    assert list((done.root / "results").rglob("*")) == [done.path.parent, done.path]
-    assert settings == {
-        **EXPERIMENTS[done.name].settings("smoke", 1).to_dict(),
+    record, settings = done.record, done.record.settings
+    assert (record.experiment, record.scale) == (done.name, "smoke")
+    files = [path for path in (done.root / "results").rglob("*") if path.is_file()]
+    assert files == [done.path]
+    assert settings == dataclasses.replace(
+        EXPERIMENTS[done.name].settings("smoke", 1),
         **{"data": "digits", "method": METHODS[done.name], "seed": 1},
         **{"trials": 4, "train_images": 320, "recipe_changes": {"epochs": 1}},
         **{"target_macs": 2.44e6, "convention": "aebnas"},
-    }
+    )
     digits = data.load("digits")
-    assert record["data"] == {"name": "digits", "fingerprint": digits.fingerprint}
-    assert [c["trial"] for c in record["candidates"]] == ["0", "1", "2", "3"]
-    assert record["failed"] == []
+    assert record.data.name == "digits"
+    assert record.data.fingerprint == digits.fingerprint
+    assert [c.trial for c in record.candidates] == ["0", "1", "2", "3"]
+    assert record.failed == ()
 
 
 def test_the_record_reports_the_best_of_the_front_on_the_test_split(done, guessing):
-    record, target = done.record, done.record["settings"]["target_macs"]
-    trial, reported = (record["selected"][key] for key in ("trial", "test"))
-    assert trial in record["front"]
-    measured = {c["trial"]: c["evaluation"] for c in record["candidates"]}
+    record, target = done.record, done.record.settings.target_macs
+    trial, reported = record.selected.trial, record.selected.test
+    assert trial in record.front
+    measured = {c.trial: c.evaluation for c in record.candidates}
 
     def worth(trial):  # a tenth of a point for each percent beside the target
         each = measured[trial]
-        return each["accuracy"] * 100 - 10 * abs(each["average_macs"] / target - 1)
+        return each.accuracy * 100 - 10 * abs(each.average_macs / target - 1)
 
-    assert worth(trial) == max(map(worth, record["front"]))
+    assert worth(trial) == max(map(worth, record.front))
 
     test = data.load("digits").test
     model = load_candidate(done.folder / f"trial_{trial}")
     logits = model.predict(test.images)
-    assert reported["thresholds"] == list(model.thresholds)
+    assert reported.thresholds == tuple(model.thresholds)
     chosen = exits.decide(logits, model.thresholds)
     answers = logits.argmax(-1)[np.arange(len(chosen)), chosen]
-    assert reported["samples"] == len(test.labels) == 359
-    assert reported["accuracy"] == pytest.approx(np.mean(answers == test.labels))
-    for convention, average in reported["average_macs"].items():
+    assert reported.samples == len(test.labels) == 359
+    assert reported.accuracy == pytest.approx(np.mean(answers == test.labels))
+    for convention, average in reported.average_macs.items():
         cost = macs(model.architecture, 10, convention)
         spent = np.array(cost.per_exit_at(model.thresholds))
-        assert reported["macs"][convention] == spent.tolist()
+        assert reported.macs[convention] == tuple(spent)
         assert average == pytest.approx(spent[chosen].mean())
-    assert set(reported["average_macs"]) == {"standard", "aebnas"}
+    assert set(reported.average_macs) == {"standard", "aebnas"}
 
 
 def test_candidates_are_those_of_the_method(done):
     method = done.name.removeprefix("cifar10_")
     found = architectures(done.record)
-    thresholds = [c["evaluation"]["thresholds"] for c in done.record["candidates"]]
+    thresholds = [c.evaluation.thresholds for c in done.record.candidates]
     used = {threshold for each in thresholds for threshold in each}
     branches = {type(b) for each in found for b in each.branches if b is not None}
     assert (used == set()) == (branches == set()) == (method == "static")
@@ -189,9 +193,9 @@ def test_candidates_are_those_of_the_method(done):
     else:
         assert used <= {0.1, 0.2, 1}
     if method == "edanas":  # as searched, not tuned
-        own = [[t for t in each.thresholds if t < 1] for each in found]
+        own = [tuple(t for t in each.thresholds if t < 1) for each in found]
         assert thresholds == own
-    recipe = search.Settings.from_dict(done.record["settings"]).training_recipe()
+    recipe = done.record.settings.training_recipe()
     assert recipe.soft_exits == (method == "nachos")
     assert recipe.macs_limit == (2.44e6 if method == "nachos" else None)
 
@@ -212,8 +216,11 @@ def test_a_continued_run_ends_as_an_uninterrupted_one(
     out = call(*run_arguments("cifar10_aebnas", tmp_path))
     path = tmp_path / interrupted.path.relative_to(interrupted.root)
     assert out == f"Wrote {path}.\n"
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    assert without_times(whole) == without_times(interrupted.record)
+    whole, other = (
+        json.loads(each.read_text(encoding="utf-8"))
+        for each in (path, interrupted.path)
+    )
+    assert without_times(whole) == without_times(other)
 
 
 def test_a_finished_run_writes_its_record_again_without_training(
@@ -229,50 +236,79 @@ def test_a_finished_run_writes_its_record_again_without_training(
 
 def test_the_choice_is_among_the_front_and_weighs_accuracy_against_the_target():
     def candidate(trial, accuracy, average_macs):
-        measured = {"accuracy": accuracy, "average_macs": average_macs}
-        return {"trial": trial, "evaluation": measured}
+        measured = types.SimpleNamespace(accuracy=accuracy, average_macs=average_macs)
+        return types.SimpleNamespace(trial=trial, evaluation=measured)
 
-    record = {
-        "settings": {"target_macs": 2e6},
-        "front": ["1", "2", "3"],
-        "candidates": [
+    record = types.SimpleNamespace(
+        settings=types.SimpleNamespace(target_macs=2e6),
+        front=("1", "2", "3"),
+        candidates=(
             candidate("0", 0.99, 2e6),  # not on the front
             candidate("1", 0.70, 2e6),  # 70
             candidate("2", 0.74, 3e6),  # 74 - 5
             candidate("3", 0.75, 1.2e6),  # 75 - 4
-        ],
-    }
-    assert experiments.choose(record) == "3"
+        ),
+    )
+    assert runs.choose(record) == "3"
     assert experiments.score(0.75, 1.2e6, 2e6) == pytest.approx(71)
-    wider = copy.deepcopy(record) | {"settings": {"target_macs": 3e6}}
-    assert experiments.choose(wider) == "2"
+    record.settings.target_macs = 3e6
+    assert runs.choose(record) == "2"
 
 
-def test_records_are_read_by_scale_name_and_seed(tmp_path):
-    candidate = {"trial": "0", "evaluation": {"average_macs": 1}, "architecture": {}}
-    for scale, name, seed in (
-        ("reduced", "svhn_nachos", 1),
-        ("reduced", "cifar10_aebnas", 2),
-        ("paper", "cifar10_aebnas", 1),
-    ):
-        path = tmp_path / scale / f"{name}_seed{seed}.json"
-        path.parent.mkdir(exist_ok=True)
-        settings = EXPERIMENTS[name].settings(scale, seed).to_dict()
-        record = {
-            **{"experiment": name, "scale": scale, "settings": settings},
-            **{"candidates": [candidate], "front": [], "fine_front": []},
-            "selected": {"trial": "0", "test": {"average_macs": {}}},
-            "hypervolume": [],
-        }
-        path.write_text(json.dumps(record))
+def test_records_are_read_by_scale_name_and_seed(tmp_path, write):
+    write("svhn_nachos", 1)
+    write("cifar10_aebnas", 2)
+    write("cifar10_aebnas", 1, "paper")
 
     def found(*arguments):
-        records = experiments.load(*arguments)
-        return [f"{r['experiment']}_{r['settings']['seed']}" for r in records]
+        return [f"{r.experiment}_{r.settings.seed}" for r in runs.load(*arguments)]
 
     assert found("reduced", tmp_path) == ["cifar10_aebnas_2", "svhn_nachos_1"]
     assert found("reduced", tmp_path, ["svhn_nachos"]) == ["svhn_nachos_1"]
     assert found("smoke", tmp_path) == []
+
+
+def test_a_record_of_a_run_is_read_as_it_was_written(done, tmp_path):
+    records.write(tmp_path / "record.json", done.record)
+    again = records.read(tmp_path / "record.json", RunRecord)
+    assert again == done.record
+    text = (tmp_path / "record.json").read_text(encoding="utf-8")
+    assert text.count("\n") < 100  # a line per candidate, not per number
+
+
+# Experiments of one's own
+
+MINE = """
+from reproduce import experiments
+
+experiments.register(
+    experiments.Experiment("mine", "random", "digits", 1e6, "Random search")
+)
+"""
+
+
+def test_an_experiment_of_a_file_is_listed_and_run(
+    own, tmp_path, call, run_arguments, guessing
+):
+    path = own(MINE)
+    rows = call("list", "--load", path, "--json")
+    assert rows[-1]["name"] == "mine" and rows[-1]["method"] == "random"
+    del EXPERIMENTS["mine"]
+    call(*run_arguments("mine", tmp_path), "--load", path)
+    (record,) = runs.load("smoke", tmp_path / "results")
+    assert (record.experiment, record.settings.method) == ("mine", "random")
+
+
+def test_a_file_to_load_that_does_not_exist_is_named(fail, tmp_path):
+    missing = tmp_path / "own.py"
+    assert str(missing) in fail("list", "--load", missing)
+
+
+def test_an_experiment_is_registered_once():
+    with pytest.raises(ValueError, match="already an experiment 'cifar10_aebnas'"):
+        experiments.register(
+            Experiment("cifar10_aebnas", "aebnas", "cifar10", 1e6, "AEBNAS")
+        )
 
 
 # SVHN, through tensorflow-datasets

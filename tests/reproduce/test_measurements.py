@@ -10,6 +10,7 @@ import pytest
 
 import zoo
 from reproduce import exact, finetune
+from reproduce.records import Tuning, model_record
 from search.surrogate import SURROGATES
 from zoo import data, exits, registry
 
@@ -78,13 +79,13 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
     assert json.loads(out.read_text(encoding="utf-8")) == record
     digits = data.load("digits")
     assert record["data"] == {"name": "digits", "fingerprint": digits.fingerprint}
-    assert record["weights"] == registry.config(SHIPPED)["weights"]["sha256"]
+    assert record["weights"] == model_record(SHIPPED).weights.sha256
     assert record["model"] == SHIPPED
     assert record["provenance"]["backend"] == keras.backend.backend()
-    starts = [(row["start"], row["seed"]) for row in record["rows"]]
+    starts = [(row["initial_weights"], row["seed"]) for row in record["rows"]]
     assert starts == [(s, n) for n in (5, 6) for s in ("pretrained", "random")]
     for row, made in zip(record["rows"], trainings, strict=True):
-        assert made["weights"] == (row["start"] == "pretrained")
+        assert made["weights"] == (row["initial_weights"] == "pretrained")
         assert (made["name"], made["classes"]) == (SHIPPED, 10)
         assert (made["epochs"], made["optimizer"]) == (row["epochs"], "adam")
         assert row["epochs"] == 4
@@ -97,10 +98,10 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
 
 
 def test_two_epochs_from_the_pretrained_weights_beat_two_from_random_ones():
-    rows = finetune.finetune(SHIPPED, epochs=2, seeds=(1,))["rows"]
-    pretrained, random = [row["accuracy"] for row in rows]
+    rows = finetune.finetune(SHIPPED, epochs=2, seeds=(1,)).rows
+    pretrained, random = [row.accuracy for row in rows]
     assert pretrained > random + 0.03  # 0.98 and 0.94 when it was recorded
-    assert [row["start"] for row in rows] == ["pretrained", "random"]
+    assert [row.initial_weights for row in rows] == ["pretrained", "random"]
 
 
 def test_fine_tuning_prints_mean_and_spread_of_each_start(trainings, call):
@@ -115,16 +116,18 @@ def test_fine_tuning_prints_mean_and_spread_of_each_start(trainings, call):
 
 def test_starts_are_compared_by_mean_and_sample_deviation():
     rows = [
-        {"start": "pretrained", "accuracy": 0.9},
-        {"start": "random", "accuracy": 0.5},
-        {"start": "pretrained", "accuracy": 0.7},
+        Tuning(weights, 1, 3, accuracy, (accuracy,), {"standard": 1e6}, 1.0)
+        for weights, accuracy in (
+            ("pretrained", 0.9),
+            ("random", 0.5),
+            ("pretrained", 0.7),
+        )
     ]
     first, second = finetune.compare(rows)
-    assert first == {
-        **{"start": "pretrained", "seeds": 2},
-        **{"mean": pytest.approx(0.8), "spread": pytest.approx(0.1 * 2**0.5)},
-    }
-    assert second == {"start": "random", "seeds": 1, "mean": 0.5, "spread": None}
+    assert (first.initial_weights, first.seeds) == ("pretrained", 2)
+    assert first.mean == pytest.approx(0.8)
+    assert first.spread == pytest.approx(0.1 * 2**0.5)
+    assert second == finetune.Comparison("random", 1, 0.5, None)
 
 
 def test_fine_tuning_an_unknown_model_is_an_error(fail):
@@ -187,7 +190,7 @@ def test_exact_leaves_the_copies_out_for_every_cifar10_model(
         assert row["exact"]["accuracy"] == pytest.approx(hits[kept].mean())
         average = row["exact"]["average_macs"]["standard"]
         assert average == pytest.approx(spent[chosen[kept]].mean())
-        assert row["weights"] == registry.config(row["model"])["weights"]["sha256"]
+        assert row["weights"] == model_record(row["model"]).weights.sha256
     text = call("exact", "--data-dir", "somewhere")
     for row in record["rows"]:
         for key in ("all", "exact"):
@@ -221,15 +224,15 @@ def test_surrogates_are_recorded_with_every_prediction(call, tmp_path, monkeypat
     out = tmp_path / "record.json"
     record = call("surrogates", "--out", out, "--json")
     assert json.loads(out.read_text(encoding="utf-8")) == record
-    assert record["provenance"]["seed"] == 1
+    assert record["seed"] == 1
     assert len(record["rows"]) == len(SURROGATES) * 2 * 2
     for row in record["rows"]:
         truth, predicted = np.array(row["true"]), np.array(row["predicted"])
-        assert len(truth) == row["n"] == 32
+        assert len(truth) == row["quality"]["n"] == 32
         np.testing.assert_allclose(predicted, (truth.sum() - truth) / 31)
-        assert row["rmse"] == pytest.approx(np.sqrt(np.mean((truth - predicted) ** 2)))
-        assert row["spearman"] == pytest.approx(-1, abs=0.02)
-        assert row["kendall"] == pytest.approx(-1, abs=0.02)
+        assert row["quality"]["rmse"] == pytest.approx(np.sqrt(np.mean((truth - predicted) ** 2)))
+        assert row["quality"]["spearman"] == pytest.approx(-1, abs=0.02)
+        assert row["quality"]["kendall"] == pytest.approx(-1, abs=0.02)
     text = call("surrogates")
     for row in record["rows"]:
-        assert f"{row['rmse']:.2f}" in text
+        assert f"{row['quality']['rmse']:.2f}" in text

@@ -5,9 +5,18 @@ import pytest
 
 from reproduce import archive, oracles
 from reproduce.__main__ import main
-from search import Settings
-from search.surrogate import SURROGATES
-from zoo import Architecture, macs
+from reproduce.records import (
+    KINDS,
+    RESULTS,
+    SURROGATES,
+    FinetuneRecord,
+    RunRecord,
+    SearchRecord,
+    SurrogateQualityRecord,
+    read,
+)
+from search import surrogate
+from zoo import macs, records
 
 
 def test_the_archive_is_read_in_counts_and_shares():
@@ -35,70 +44,109 @@ def test_leave_one_out_never_sees_the_candidate(monkeypatch):
         def predict(self, x):
             return self.y[[np.abs(self.x - x).sum(1).argmin()]]
 
-    for name in SURROGATES:
-        monkeypatch.setitem(SURROGATES, name, lambda seed: Nearest())
+    for name in surrogate.SURROGATES:
+        monkeypatch.setitem(surrogate.SURROGATES, name, lambda seed: Nearest())
     rows = archive.leave_one_out()
     assert set(seen) == {31}
-    assert all(row["rmse"] > 0.1 for row in rows)  # else it found itself
-
-
-def test_the_recorded_surrogates_are_those_of_the_documentation():
-    path = oracles.RESULTS.parent / "surrogates_archive.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    text = (oracles.RESULTS.parents[2] / "docs" / "search.md").read_text("utf-8")
-    for row in rows:
-        assert (
-            f"| {row['surrogate']} | {row['inputs']} | {row['target']} | "
-            f"{row['rmse']:.2f} | {row['spearman']:.2f} | {row['kendall']:.2f} |"
-        ) in text
+    assert all(row.quality.rmse > 0.1 for row in rows)  # else it found itself
 
 
 @pytest.fixture(scope="module")
-def records():
+def searches():
     return oracles.load()
 
 
-def test_the_recorded_oracles_are_those_of_the_documentation(records):
-    text = (oracles.RESULTS.parents[2] / "docs" / "search.md").read_text("utf-8")
-    rows = oracles.compare(records)
-    assert {row["method"] for row in rows} == {"aebnas", "nsga2", "random"}
-    for row in rows:
-        volumes = " / ".join(f"{volume:.3f}" for volume in row["hypervolumes"])
-        assert (
-            f"| {row['method']} | {row['trials']} | {volumes} | {row['mean']:.3f} "
-            f"± {row['spread']:.3f} |"
-        ) in text
+def test_aebnas_is_first_in_every_seed_of_the_recorded_oracles(searches):
+    rows = {row.method: row for row in oracles.compare(searches)}
+    assert set(rows) == {"aebnas", "nsga2", "random"}
+    for row in rows.values():
+        assert row.seeds == (1, 2, 3)
+        assert row.mean == pytest.approx(np.mean(row.hypervolumes))
+        assert row.spread == pytest.approx(np.std(row.hypervolumes, ddof=1))
+    for others in ("nsga2", "random"):
+        pairs = zip(rows["aebnas"].hypervolumes, rows[others].hypervolumes)
+        assert all(ours > theirs for ours, theirs in pairs)
 
 
-def test_records_of_a_seed_share_their_initial_sample(records):
+def test_records_of_a_seed_share_their_initial_sample(searches):
     samples = {}
-    for record in records:
-        settings = record["settings"]
-        initial = record["candidates"][: settings["initial_trials"]]
-        samples.setdefault(settings["seed"], []).append(
-            [(c["architecture"], c["metrics"]["error"]) for c in initial]
+    for record in searches:
+        initial = record.candidates[: record.settings.initial_trials]
+        samples.setdefault(record.settings.seed, []).append(
+            [(c.architecture, c.metrics["error"]) for c in initial]
         )
     assert all(len(each) == 3 for each in samples.values())
     assert all(each == [each[0]] * 3 for each in samples.values())
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        *sorted(oracles.RESULTS.glob("*.json")),
-        *sorted((oracles.RESULTS.parent / "searches").glob("*.json")),
-        *sorted((oracles.RESULTS.parent / "experiments").glob("*/*.json")),
-    ],
-    ids=lambda path: f"{path.parent.name}/{path.stem}",
-)
-def record(request):
-    return json.loads(request.param.read_text(encoding="utf-8"))
+FILES = sorted(RESULTS.rglob("*.json"))
 
 
-def test_recorded_architectures_are_of_the_space_that_was_searched(record):
-    space = Settings.from_dict(record["settings"]).search_space()
-    for candidate in record["candidates"]:
-        space.encode(Architecture.from_dict(candidate["architecture"]))
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def test_every_shipped_record_is_read_and_written_as_it_is(path):
+    record = records.read(path, *KINDS)
+    assert records.dumps(record) == path.read_text(encoding="utf-8")
+    if isinstance(record, SearchRecord):
+        # Recorded architectures are of the space that was searched.
+        space = record.settings.search_space()
+        for candidate in record.candidates:
+            space.encode(candidate.network)
+
+
+def test_the_shipped_records_have_a_line_per_candidate():
+    lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
+    assert 3000 < lines < 5000
+
+
+def test_a_record_of_another_kind_is_not_read(tmp_path):
+    path = RESULTS / SURROGATES
+    with pytest.raises(ValueError, match="'surrogate_quality'; expected 'run'"):
+        records.read(path, RunRecord)
+
+
+def test_measurements_that_are_missing_name_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="`python -m x --out FILE` makes one"):
+        read(tmp_path, SURROGATES, SurrogateQualityRecord, "python -m x")
+
+
+OLD = {
+    FinetuneRecord: {
+        "model": "m",
+        "weights": "w",
+        "data": {"name": "digits", "fingerprint": "0"},
+        "rows": [
+            {
+                **{"start": "random", "seed": 1, "epochs": 3, "accuracy": 0.5},
+                **{"exit_accuracy": [0.5], "average_macs": {}, "seconds": 1.0},
+            }
+        ],
+        "provenance": {},
+    },
+    SurrogateQualityRecord: {
+        "rows": [
+            {
+                **{"surrogate": "mlp", "inputs": "genes", "target": "error", "n": 2},
+                **{"rmse": 1.0, "spearman": 0.5, "kendall": 0.4},
+                **{"true": [1.0, 2.0], "predicted": [2.0, 3.0]},
+            }
+        ],
+        "provenance": {"seed": 7},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OLD, ids=lambda kind: kind.__name__)
+def test_measurements_of_the_first_format_are_read(kind):
+    record = records.from_dict(OLD[kind], kind, assume=kind)
+    if kind is FinetuneRecord:
+        assert record.rows[0].initial_weights == "random"
+    else:
+        assert record.seed == 7 and record.rows[0].quality.spearman == 0.5
+    assert records.from_dict(records.to_dict(record), kind) == record
 
 
 @pytest.mark.parametrize("json_too", [False, True])

@@ -5,14 +5,25 @@ import shutil
 import pytest
 
 from reproduce import published, verify
-from zoo import registry
+from reproduce.records import (
+    RESULTS,
+    SURROGATES,
+    ExactRow,
+    FinetuneRecord,
+    Measured,
+    PixelExactRecord,
+    Tuning,
+    model_record,
+)
+from search.records import DataSource
+from zoo import records, registry
 
 
 @pytest.fixture
 def results(ran, tmp_path):
     """A folder with the record of an experiment, and that of the surrogates."""
     shutil.copytree(ran("cifar10_aebnas").root / "results", tmp_path / "results")
-    shutil.copy(verify.FOLDER / "surrogates_archive.json", tmp_path / "results")
+    shutil.copy(RESULTS / SURROGATES, tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -39,7 +50,7 @@ def test_the_shipped_records_agree(call):
     ],
 )
 def test_what_run_wrote_agrees(name, ran, tmp_path):
-    shutil.copy(verify.FOLDER / "surrogates_archive.json", tmp_path)
+    shutil.copy(RESULTS / SURROGATES, tmp_path)
     before, _ = verify.check(tmp_path)
     shutil.copytree(ran(name).root / "results", tmp_path / "results")
     count, wrong = verify.check(tmp_path)
@@ -81,7 +92,7 @@ def swap_kernels(record):
 
 
 def with_frontier(record):
-    return next(i for i, c in enumerate(record["candidates"]) if "frontier" in c)
+    return next(i for i, c in enumerate(record["candidates"]) if c["frontier"])
 
 
 def change_frontier(record):
@@ -111,9 +122,9 @@ CHANGES = {
     "architecture": (swap_kernels, "trial 0: MACs"),
     "frontier": (change_frontier, "frontier[0]"),
     "front": (another_front, ": front:"),
-    "fine front, macs": (set_in("fine_front", 0, "average_macs"), ": fine front:"),
-    "fine front, error": (set_in("fine_front", -1, "error"), ": fine front:"),
-    "fine front, a point": (lambda r: r["fine_front"].pop(), ": fine front:"),
+    "settings front, macs": (set_in("settings_front", 0, "average_macs"), ": settings front:"),
+    "settings front, error": (set_in("settings_front", -1, "error"), ": settings front:"),
+    "settings front, a point": (lambda r: r["settings_front"].pop(), ": settings front:"),
     "hypervolume": (set_in("hypervolume", 2, 1), "hypervolume after trial 2"),
     "reference": (set_in("reference", 0), ": reference:"),
     "no reference": (lambda record: record.update(reference=None), ": reference:"),
@@ -162,20 +173,16 @@ CHANGES = {
         "trial 1",
     ),
     "final error": (set_in("candidates", 1, "metrics", "final_error"), "trial 1"),
-    "fine front, accuracy": (set_in("fine_front", 0, "accuracy"), "fine front"),
-    "fine front, shares": (
-        lambda record: move_share(record["fine_front"][0]["utilisation"]),
-        "fine front",
+    "settings front, accuracy": (set_in("settings_front", 0, "accuracy"), "settings front"),
+    "settings front, shares": (
+        lambda record: move_share(record["settings_front"][0]["utilisation"]),
+        "settings front",
     ),
-    "fine front, trial": (
-        lambda record: record["fine_front"][0].update(trial="none"),
-        "fine front",
+    "settings front, trial": (
+        lambda record: record["settings_front"][0].update(trial="none"),
+        "settings front",
     ),
     "seconds": (set_in("seconds"), "seconds"),
-    "missing number": (
-        lambda record: record["candidates"][1]["metrics"].update(error=None),
-        "trial 1: error",
-    ),
     "unknown trial": (
         lambda record: record["selected"].update(trial="99"),
         ": selected trial:",
@@ -197,13 +204,13 @@ def test_a_changed_number_is_named_with_its_record(change, named, results):
 
 @pytest.mark.parametrize("key", ["n", "rmse", "spearman", "kendall"])
 def test_a_changed_quality_of_a_surrogate_is_named(key, results):
-    (line,) = tamper(results, "surrogates_archive.json", set_in("rows", 3, key))
+    (line,) = tamper(results, SURROGATES, set_in("rows", 3, "quality", key))
     assert "mlp on genes and costs, average MACs: " + key in line
 
 
 def test_a_changed_prediction_of_a_surrogate_is_named(results):
     change = set_in("rows", 0, "predicted", 5)
-    wrong = tamper(results, "surrogates_archive.json", change)
+    wrong = tamper(results, SURROGATES, change)
     assert any("mlp on genes, error: rmse" in line for line in wrong)
 
 
@@ -233,6 +240,7 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
     "path, named",
     [
         (("weights", "parameters"), "parameters"),
+        (("macs", "branches", 0), "MACs"),
         (("frontier", 1, "average_macs"), "frontier[1]: average MACs"),
         (("results", "test", "accuracy"), "test: accuracy"),
         (("results", "validation", "accuracy"), "validation: accuracy"),
@@ -251,10 +259,11 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
 def test_a_changed_number_of_a_pretrained_model_is_named(
     path, named, monkeypatch, results
 ):
-    record = registry.config("aebnas_digits")
-    set_in(*path)(record)
+    found = records.to_dict(model_record("aebnas_digits"))
+    set_in(*path)(found)
+    changed = records.from_dict(found)
     monkeypatch.setattr(registry, "list_models", lambda: ["aebnas_digits"])
-    monkeypatch.setattr(registry, "config", lambda name: record)
+    monkeypatch.setattr(verify, "model_record", lambda name: changed)
     (line,) = verify.check(results)[1]
     assert line.startswith("aebnas_digits") and named in line
 
@@ -273,16 +282,39 @@ def test_a_damaged_record_is_named(results, fail):
     assert path.name in fail("verify", "--results", results)
 
 
-@pytest.mark.parametrize("lost", ["candidates", "front", "settings", "selected"])
-def test_a_record_without_a_part_is_named(lost, results, fail):
+def without(*path):
+    def lose(record):
+        for key in path[:-1]:
+            record = record[key]
+        del record[path[-1]]
+
+    return lose
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (without("candidates"), "candidates"),
+        (without("front"), "front"),
+        (without("settings"), "settings"),
+        (without("selected"), "selected"),
+        (without("kind"), "what kind of record"),
+        (without("candidates", 1, "evaluation", "macs"), "macs"),
+        (lambda record: record.update(kind="rnu"), "'rnu'"),
+        (lambda record: record.update(format=99), "format 99"),
+        (
+            lambda record: record["candidates"][1]["metrics"].update(error=None),
+            "candidates",
+        ),
+    ],
+)
+def test_a_record_that_is_not_whole_is_named(change, named, results, fail):
     (path,) = results.rglob("cifar10_aebnas_seed1.json")
     record = json.loads(path.read_text(encoding="utf-8"))
-    del record[lost]
-    if lost == "selected":
-        record["rows"] = [{}]
-        del record["candidates"]
+    change(record)
     path.write_text(json.dumps(record))
-    assert path.name in fail("verify", "--results", results)
+    message = fail("verify", "--results", results)
+    assert path.name in message and named in message
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
@@ -291,29 +323,40 @@ def test_a_folder_without_records_is_not_said_to_agree(folder, tmp_path, fail):
     assert f"no records in {wanted};" in fail("verify", "--results", wanted)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("verify",), ("list",), ("table", "cifar10"), ("oracles",), ("results-page",)],
+)
+def test_an_installed_package_without_records_says_where_they_are(
+    command, monkeypatch, tmp_path, fail
+):
+    missing = tmp_path / "results"
+    monkeypatch.setattr("reproduce.records.RESULTS", missing)
+    message = fail(*command, "--results", missing)
+    assert "clone the repository" in message and "--results DIR" in message
+    assert message.count("\n") == 1
+
+
+DIGITS = DataSource("digits", "0")
+
+
 def test_a_measurement_of_other_weights_is_named(results):
-    weights = registry.config("aebnas_digits")["weights"]["sha256"]
-    record = {"model": "aebnas_digits", "weights": weights, "rows": [{"start": "x"}]}
-    path = results / "finetune.json"
-    path.write_text(json.dumps(record))
+    weights = model_record("aebnas_digits").weights.sha256
+    row = Tuning("random", 1, 1, 0.5, (0.5,), {"standard": 1e6}, 1.0)
+    record = FinetuneRecord("aebnas_digits", weights, DIGITS, (row,), {})
+    records.write(results / "finetune.json", record)
     assert verify.check(results)[1] == []
-    assert (
-        "finetune.json: weights of aebnas_digits"
-        in tamper(results, path.name, lambda record: record.update(weights="other"))[0]
-    )
+    (line,) = tamper(results, "finetune.json", lambda r: r.update(weights="other"))
+    assert line.startswith("finetune.json: weights of aebnas_digits")
 
 
 @pytest.mark.parametrize("key", ["accuracy", "samples"])
 def test_all_images_of_exact_are_those_of_the_model(key, results):
-    shipped = registry.config("aebnas_digits")
-    test = shipped["results"]["test"]
-    row = {
-        "model": "aebnas_digits",
-        "weights": shipped["weights"]["sha256"],
-        "all": {k: test[k] for k in ("samples", "accuracy", "average_macs")},
-        "exact": {},
-    }
-    (results / "exact.json").write_text(json.dumps({"rows": [row]}))
+    shipped = model_record("aebnas_digits")
+    test = shipped.results["test"]
+    every = Measured(test.samples, test.accuracy, test.average_macs)
+    row = ExactRow("aebnas_digits", shipped.weights.sha256, every, every)
+    records.write(results / "exact.json", PixelExactRecord(DIGITS, (row,), {}))
     assert verify.check(results)[1] == []
     (line,) = tamper(results, "exact.json", set_in("rows", 0, "all", key))
     assert line.startswith(f"exact.json: aebnas_digits, {key}")
@@ -326,13 +369,13 @@ def test_a_record_with_a_constraint_agrees(results):
         cheapest = min(c["metrics"]["average_macs"] for c in record["candidates"])
         record["settings"]["constraints"] = {"average_macs": [None, cheapest / 2]}
         record["hypervolume"] = [[trial, 0.0] for trial, _ in record["hypervolume"]]
-        record["front"], record["fine_front"] = [], []
-        del record["selected"]
+        record["front"], record["settings_front"] = [], []
+        record["kind"] = "search"  # an experiment would have to select a trial
 
     assert tamper(results, "cifar10_aebnas_seed1.json", constrain) == []
 
 
-def test_equal_points_of_two_candidates_are_both_in_the_fine_front(results):
+def test_equal_points_of_two_candidates_are_both_in_the_settings_front(results):
     def repeat(record):
         first = record["candidates"][with_frontier(record)]
         metrics = first["metrics"] | {"seconds": 0.0}
@@ -340,9 +383,9 @@ def test_equal_points_of_two_candidates_are_both_in_the_fine_front(results):
         record["hypervolume"].append(["4", record["hypervolume"][-1][1]])
         if first["trial"] in record["front"]:
             record["front"].append("4")
-        for point in list(record["fine_front"]):
+        for point in list(record["settings_front"]):
             if point["trial"] == first["trial"]:
-                record["fine_front"].append(point | {"trial": "4"})
-        record["fine_front"].sort(key=lambda point: point["average_macs"])
+                record["settings_front"].append(point | {"trial": "4"})
+        record["settings_front"].sort(key=lambda point: point["average_macs"])
 
     assert tamper(results, "cifar10_aebnas_seed1.json", repeat) == []

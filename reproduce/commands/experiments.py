@@ -1,0 +1,111 @@
+"""The commands list and run: the experiments, and running one."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import pathlib
+import sys
+
+from reproduce.commands import options as shared
+from reproduce.experiments import SCALES
+from zoo.terminal import CommandLine, add_data_dir, add_json, print_json, print_table
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    sub = commands.command(
+        "list", list_experiments, "List the experiments, and which have records."
+    )
+    shared.add_results(sub)
+    shared.add_load(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "run",
+        run,
+        "Run an experiment, or continue it; writes one record.",
+        "Start it again after an interruption with the same arguments: it continues.",
+        keras=True,
+    )
+    sub.add_argument("experiment", metavar="NAME", help="see `list`")
+    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    sub.add_argument("--scale", choices=tuple(SCALES), default="reduced")
+    add_data_dir(sub)
+    sub.add_argument(
+        "--directory",
+        type=pathlib.Path,
+        default=pathlib.Path("runs"),
+        help="where searches are kept, to continue them (default: runs)",
+    )
+    shared.add_results(
+        sub, pathlib.Path("results"), "where records go (default: results)"
+    )
+    shared.add_load(sub)
+
+
+def list_experiments(options: argparse.Namespace) -> None:
+    """List the experiments."""
+    shared.load_files(options)
+    from reproduce import runs
+    from reproduce.experiments import EXPERIMENTS
+    from zoo.cards import million
+
+    counts = {
+        scale: collections.Counter(
+            record.experiment for record in runs.load(scale, options.results)
+        )
+        for scale in SCALES
+    }
+    if options.json:
+        return print_json(
+            [
+                {
+                    "name": each.name,
+                    "method": each.method,
+                    "data": each.data,
+                    "target_macs": each.target_macs,
+                    "space": dict(each.space),
+                    "seeds": list(each.seeds),
+                    "records": {scale: counts[scale][each.name] for scale in SCALES},
+                }
+                for each in EXPERIMENTS.values()
+            ]
+        )
+    print_table(
+        ("name", "method", "data", "target", "seeds", "records"),
+        [
+            [
+                each.name,
+                each.method,
+                each.data,
+                million(each.target_macs),
+                " ".join(map(str, each.seeds)),
+                ", ".join(
+                    f"{counts[scale][each.name]} {scale}"
+                    for scale in SCALES
+                    if counts[scale][each.name]
+                )
+                or "none",
+            ]
+            for each in EXPERIMENTS.values()
+        ],
+    )
+    for name, scale in SCALES.items():
+        print(f"{name}: {scale.summary}")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run an experiment, or continue it."""
+    shared.load_files(options)
+    from reproduce import experiments, runs
+    from search.__main__ import Progress
+
+    settings = experiments.get(options.experiment).settings(options.scale, options.seed)
+    progress = Progress(settings.trials)
+    path = runs.run(
+        *(options.experiment, options.seed, options.scale),
+        *(options.data_dir, options.directory, options.results, progress),
+    )
+    print("\n" * progress.live, end="", file=sys.stderr)
+    print(f"Wrote {path}.")

@@ -1,0 +1,147 @@
+"""The commands finetune, exact, surrogates and oracles: further measurements."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from reproduce.commands import options as shared
+from zoo.terminal import CommandLine, add_data_dir, add_json, print_json, print_table
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    sub = commands.command(
+        "finetune",
+        finetune,
+        "Fine-tune a pretrained model on digits, against the same from random.",
+        keras=True,
+    )
+    sub.add_argument("--model", default="aebnas_cifar10_small")
+    sub.add_argument("--epochs", type=int, default=3, help="(default: 3)")
+    sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    shared.add_out(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "exact",
+        exact,
+        "Measure the CIFAR-10 models without the test pictures that are JPEG copies.",
+        keras=True,
+    )
+    add_data_dir(sub)
+    shared.add_out(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "surrogates",
+        surrogates,
+        "Predict each of the authors' 32 candidates from the other 31.",
+    )
+    shared.add_out(sub)
+    add_json(sub)
+
+    sub = commands.command("oracles", oracles, "Compare the recorded searches on digits.")
+    shared.add_results(sub)
+    add_json(sub)
+
+
+def finetune(options: argparse.Namespace) -> None:
+    """Fine-tune a model."""
+    from reproduce import finetune
+    from reproduce.records import Tuning
+    from zoo import records
+    from zoo.cards import percent
+
+    def progress(row: Tuning) -> None:
+        print(
+            f"{row.initial_weights}, seed {row.seed}: {percent(row.accuracy)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    shared.prepare(options.out)
+    record = finetune.finetune(
+        options.model, epochs=options.epochs, seeds=options.seeds, progress=progress
+    )
+    shared.write(options.out, record)
+    if options.json:
+        return print_json(records.to_dict(record))
+    print(f"{options.model} on digits after {options.epochs} epochs, test accuracy")
+    print_table(
+        ("initial weights", "seeds", "mean", "spread"),
+        [
+            [row.initial_weights, str(row.seeds)]
+            + [percent(row.mean), percent(row.spread)]
+            for row in finetune.compare(record.rows)
+        ],
+    )
+
+
+def exact(options: argparse.Namespace) -> None:
+    """Measure the CIFAR-10 models on pixel-exact pictures."""
+    from reproduce import exact
+    from zoo import records
+    from zoo.cards import million, percent
+
+    shared.prepare(options.out)
+    record = exact.measure(options.data_dir)
+    shared.write(options.out, record)
+    if options.json:
+        return print_json(records.to_dict(record))
+    print_table(
+        ("model", "pictures", "accuracy", "average MACs"),
+        [
+            [row.model, f"{measured.samples:,}", percent(measured.accuracy)]
+            + [million(measured.average_macs["standard"])]
+            for row in record.rows
+            for measured in (row.all, row.exact)
+        ],
+    )
+
+
+def surrogates(options: argparse.Namespace) -> None:
+    """Predict the authors' candidates."""
+    from reproduce import archive
+    from zoo import records
+
+    shared.prepare(options.out)
+    record = archive.measure()
+    shared.write(options.out, record)
+    if options.json:
+        return print_json(records.to_dict(record))
+    print_table(
+        ("surrogate", "inputs", "target", "RMSE", "Spearman", "Kendall"),
+        [
+            [
+                *(row.surrogate, row.inputs, row.target),
+                f"{row.quality.rmse:.2f}",
+                f"{row.quality.spearman:.2f}",
+                f"{row.quality.kendall:.2f}",
+            ]
+            for row in record.rows
+        ],
+    )
+
+
+def oracles(options: argparse.Namespace) -> None:
+    """Compare the recorded searches on digits."""
+    from reproduce import oracles
+    from zoo import records
+
+    rows = oracles.compare(oracles.load(options.results))
+    if options.json:
+        return print_json(records.to_dict(rows))
+    print_table(
+        ("method", "trials", "hypervolume of each seed", "mean", "spread"),
+        [
+            [
+                row.method,
+                str(row.trials),
+                " ".join(f"{volume:.3f}" for volume in row.hypervolumes),
+                f"{row.mean:.3f}",
+                "–" if row.spread is None else f"{row.spread:.3f}",
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,76 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import runpy
+from typing import Any
+
+from zoo.files import write_text
+
+SHIPPED = pathlib.Path(__file__).parents[1] / "results"
+
+
+def add_results(
+    parser: argparse.ArgumentParser,
+    default: pathlib.Path = SHIPPED,
+    text: str = "folder of records (default: the recorded results of a checkout)",
+) -> None:
+    """The option `--results`."""
+    parser.add_argument(
+        "--results", type=pathlib.Path, default=default, metavar="DIR", help=text
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, what: str = "also write the record") -> None:
+    """The option `--out`."""
+    parser.add_argument(
+        "--out", type=pathlib.Path, metavar="FILE", help=f"{what} to this file"
+    )
+
+
+def add_load(parser: argparse.ArgumentParser) -> None:
+    """The option `--load`."""
+    parser.add_argument(
+        "--load",
+        type=pathlib.Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="first run a Python file, which registers what is its own; may be "
+        "repeated",
+    )
+
+
+def load_files(options: argparse.Namespace) -> None:
+    """Run the files of `--load`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    for path in options.load:
+        runpy.run_path(str(path), run_name=path.stem)
+
+
+def prepare(path: pathlib.Path | None) -> None:
+    """Make the folder of a record before measuring, so that nothing is lost."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def write(path: pathlib.Path | None, record: Any) -> None:
+    """Write a record, if `--out` was given."""
+    if path:
+        from zoo import records
+
+        records.write(path, record)
+
+
+def write_page(path: pathlib.Path | None, text: str) -> None:
+    """Write a text, or print it."""
+    if path:
+        prepare(path)
+        write_text(path, text)
+    else:
+        print(text, end="")

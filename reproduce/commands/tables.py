@@ -1,0 +1,75 @@
+"""The commands table, results-page and verify: what follows from the records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from reproduce.commands import options as shared
+from zoo.terminal import CommandLine, add_json, print_json
+
+FORMATS = ("markdown", "latex", "csv")
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    sub = commands.command(
+        "table",
+        table,
+        "Print a table: published beside measured, or measurements alone.",
+        "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
+        "oracles, models, baselines, guess, finetune, pixel_exact, and those that a\n"
+        "file given by --load registers.",
+    )
+    sub.add_argument("table", metavar="NAME")
+    sub.add_argument("--format", choices=FORMATS, default="markdown")
+    shared.add_results(sub)
+    shared.add_load(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "results-page", results_page, "Print the page docs/results.md, from the records."
+    )
+    shared.add_results(sub)
+    shared.add_out(sub, "write it")
+
+    sub = commands.command(
+        "verify", verify, "Recompute every derived value in the records."
+    )
+    shared.add_results(sub)
+    shared.add_load(sub)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print a table."""
+    shared.load_files(options)
+    from reproduce import tables
+
+    found = tables.table(options.table, options.results)
+    if options.json:
+        return print_json([dict(zip(found.columns, row)) for row in found.rows])
+    print(tables.FORMATS[options.format](found))
+    if found.remark:
+        # Not part of a LaTeX or CSV file that standard output is sent to.
+        markdown = options.format == "markdown"
+        print(f"\n{found.remark}", file=sys.stdout if markdown else sys.stderr)
+
+
+def results_page(options: argparse.Namespace) -> None:
+    """Print or write the page of results."""
+    from reproduce import page
+
+    shared.write_page(options.out, page.render(options.results))
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Recompute every derived value."""
+    shared.load_files(options)
+    from reproduce import verify
+
+    compared, wrong = verify.check(options.results)
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {compared:,} values differ:\n" + "\n".join(wrong)
+        )
+    print(f"All {compared:,} derived values agree.")

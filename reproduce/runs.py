@@ -1,0 +1,174 @@
+"""Running experiments, and reading what they recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import search
+from reproduce import experiments
+from reproduce.experiments import SCALES
+from reproduce.records import (
+    RESULTS,
+    RunRecord,
+    SearchRecord,
+    Selected,
+    check_folder,
+    report,
+)
+from search.tuner import load_candidate
+from zoo import data, records
+from zoo.files import write_text
+
+EXPERIMENTS = "experiments"  # in a folder of records
+WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
+
+
+def run(
+    name: str,
+    seed: int = 1,
+    scale: str = "reduced",
+    data_dir: str | os.PathLike | None = None,
+    directory: str | os.PathLike = "runs",
+    results: str | os.PathLike = "results",
+    on_trial: Callable[..., None] | None = None,
+) -> pathlib.Path:
+    """Run an experiment once, or continue it, and write its record.
+
+    Args:
+        name: The experiment.
+        seed: Seed of everything.
+        scale: One of `experiments.SCALES`.
+        data_dir: Where the data lies; see `zoo.data.load`.
+        directory: Folder in which the search gets a folder of its own.
+        results: Folder of records.
+        on_trial: See `search.run`.
+
+    Returns:
+        The record's file, `RESULTS/experiments/SCALE/NAME_seedS.json`.
+
+    Raises:
+        ValueError: Experiment or scale are unknown, or the folder holds another search.
+    """
+    settings = experiments.get(name).settings(scale, seed)
+    stem = f"{name}_seed{seed}"
+    folder = pathlib.Path(directory) / scale / stem
+    search.run(settings, folder, data_dir, _timed(folder / WALL_SECONDS, on_trial))
+    found = search.record(folder)
+    record = RunRecord(
+        **vars(found),
+        experiment=name,
+        scale=scale,
+        selected=_selected(found, folder, data_dir),
+        wall_seconds=round(_seconds(folder / WALL_SECONDS), 1),
+    )
+    path = pathlib.Path(results) / EXPERIMENTS / scale / f"{stem}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records.write(path, record)
+    return path
+
+
+def _timed(
+    path: pathlib.Path, on_trial: Callable[..., None] | None
+) -> Callable[..., None]:
+    """`on_trial`, which also adds the wall time of this sitting to a file."""
+    before, began = _seconds(path), time.perf_counter()
+
+    def ended(*arguments: Any, **named: Any) -> None:
+        write_text(path, json.dumps(before + time.perf_counter() - began))
+        if on_trial:
+            on_trial(*arguments, **named)
+
+    return ended
+
+
+def _seconds(path: pathlib.Path) -> float:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else 0.0
+
+
+def choose(record: SearchRecord) -> str:
+    """The trial to report: of those on the front, the one with the best score."""
+    measured = {each.trial: each.evaluation for each in record.candidates}
+    return max(
+        record.front,
+        key=lambda trial: experiments.score(
+            measured[trial].accuracy,
+            measured[trial].average_macs,
+            record.settings.target_macs,
+        ),
+    )
+
+
+def _selected(
+    record: SearchRecord,
+    folder: pathlib.Path,
+    data_dir: str | os.PathLike | None,
+) -> Selected:
+    """The reported trial, measured on the test split."""
+    trial = choose(record)
+    dataset = data.load(record.settings.data, data_dir)
+    model = load_candidate(folder / f"trial_{trial}")
+    logits = model.predict(dataset.test.images, batch_size=256, verbose=0)
+    return Selected(trial, report(model, logits, dataset.test.labels))
+
+
+def load(
+    scale: str, results: str | os.PathLike = RESULTS, names: Sequence[str] = ()
+) -> list[RunRecord]:
+    """The records of a scale, by experiment and seed.
+
+    Args:
+        scale: One of `experiments.SCALES`.
+        results: Folder of records.
+        names: Only these experiments.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or it holds no scale's.
+        ValueError: A record is damaged, is not the one that its name says, or comes
+            from other settings than the experiment's.
+    """
+    results = check_folder(results)
+    folder = results / EXPERIMENTS
+    if not any((folder / each).is_dir() for each in SCALES):
+        raise FileNotFoundError(
+            f"There are no records of experiments in {results}; expected one of the "
+            f"folders {', '.join(f'{EXPERIMENTS}/{each}' for each in SCALES)}, such "
+            "as `run` writes."
+        )
+    found = [_read(path) for path in sorted((folder / scale).glob("*.json"))]
+    return [each for each in found if not names or each.experiment in names]
+
+
+def _read(path: pathlib.Path) -> RunRecord:
+    record = records.read(path, RunRecord)
+    place = place_of(record)
+    if (path.parent.name, path.name) != place:
+        raise ValueError(
+            f"{path} holds the record {'/'.join(place)}; expected that its place and "
+            "name say so."
+        )
+    wrong = changed_settings(record)
+    if wrong:
+        raise ValueError(
+            f"{path} was made with other settings than the experiment has now; run it "
+            f"again, in a new --directory. They differ in {', '.join(wrong)}."
+        )
+    return record
+
+
+def place_of(record: RunRecord) -> tuple[str, str]:
+    """Folder and name of a record's file, within the folder of experiments."""
+    name = f"{record.experiment}_seed{record.settings.seed}.json"
+    return record.scale, name
+
+
+def changed_settings(record: RunRecord) -> list[str]:
+    """The settings of a record that are not those of its experiment, by name."""
+    recorded = record.settings.to_dict()
+    wanted = experiments.get(record.experiment)
+    now = wanted.settings(record.scale, record.settings.seed).to_dict()
+    return [name for name in now if recorded.get(name) != now[name]]

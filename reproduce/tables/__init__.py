@@ -1,0 +1,16 @@
+"""The paper's tables, and those of `docs/results.md`, from records alone."""
+
+from reproduce.tables import comparison, measurements, models
+from reproduce.tables.forms import FORMATS
+from reproduce.tables.registry import TABLES, Table, register, table
+
+__all__ = [
+    "FORMATS",
+    "TABLES",
+    "Table",
+    "comparison",
+    "measurements",
+    "models",
+    "register",
+    "table",
+]

@@ -1,0 +1,120 @@
+"""Surrogates, oracles, fine-tuning and pixel-exact pictures, from their records."""
+
+from __future__ import annotations
+
+import pathlib
+
+from reproduce import archive, finetune, oracles, published, records
+from reproduce.records import FinetuneRecord, PixelExactRecord, SurrogateQualityRecord
+from reproduce.tables.registry import Table, register
+from zoo.cards import million, percent
+
+
+def _surrogates(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.SURROGATES, SurrogateQualityRecord),
+        command="python -m reproduce surrogates",
+    )
+    theirs = published.SURROGATE
+    rows = [
+        (
+            *(theirs.surrogate, "published", f"about {theirs.candidates}", "error"),
+            *(f"{x:.3f}" for x in (theirs.rmse, theirs.spearman, theirs.kendall)),
+            *("", "", theirs.source),
+        )
+    ]
+    for row in record.rows:
+        found = row.quality
+        difference = f"{found.spearman - theirs.spearman:+.3f}"
+        rows.append(
+            (
+                f"{row.surrogate}, {row.inputs}",
+                "measured",
+                str(found.n),
+                row.target,
+                *(f"{x:.3f}" for x in (found.rmse, found.spearman, found.kendall)),
+                difference if row.target == "error" else "",
+                str(record.seed),
+                "each from all others; `python -m reproduce surrogates`",
+            )
+        )
+    return Table(
+        (
+            *("surrogate", "kind", "candidates", "target", "RMSE", "Spearman"),
+            *("Kendall", "difference (Spearman)", "seed", "protocol or source"),
+        ),
+        rows,
+        f"RMSE in points of error or millions of MACs. The {len(archive.load())} "
+        "candidates at hand are a sample of the published archive. The authors report "
+        f"a hypervolume of {theirs.hypervolume} for a search with theirs; its archive "
+        "is not at hand to compute ours in the same box.",
+    )
+
+
+def _oracles(results: pathlib.Path) -> Table:
+    rows = oracles.compare(oracles.load(results))
+    return Table(
+        ("method", "trials", "hypervolume of each seed", "mean ± spread"),
+        [
+            (
+                row.method,
+                str(row.trials),
+                " / ".join(f"{volume:.3f}" for volume in row.hypervolumes),
+                f"{row.mean:.3f}"
+                + ("" if row.spread is None else f" ± {row.spread:.3f}"),
+            )
+            for row in rows
+        ],
+        "A hypervolume is a share of the box between zero and one reference point for "
+        "all searches.",
+    )
+
+
+def _finetune(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.FINETUNE, FinetuneRecord),
+        command="python -m reproduce finetune",
+    )
+    return Table(
+        ("initial weights", "epochs", "seeds", "test accuracy", "spread"),
+        [
+            (
+                f"`{record.model}`"
+                if row.initial_weights == "pretrained"
+                else row.initial_weights,
+                " ".join(map(str, sorted({each.epochs for each in record.rows}))),
+                str(row.seeds),
+                percent(row.mean),
+                percent(row.spread),
+            )
+            for row in finetune.compare(record.rows)
+        ],
+        f"On the test split of {record.data.name}; the spread is the sample standard "
+        "deviation over the seeds.",
+    )
+
+
+def _pixel_exact(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.PIXEL_EXACT, PixelExactRecord),
+        command="python -m reproduce exact",
+    )
+    return Table(
+        ("model", "test pictures", "accuracy", "average MACs"),
+        [
+            (
+                f"`{row.model}`",
+                f"{measured.samples:,}",
+                percent(measured.accuracy),
+                million(measured.average_macs["standard"]),
+            )
+            for row in record.rows
+            for measured in (row.all, row.exact)
+        ],
+    )
+
+
+register("surrogates", _surrogates)
+register("oracles", _oracles)
+register("finetune", _finetune)
+register("pixel_exact", _pixel_exact)

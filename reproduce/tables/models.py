@@ -1,0 +1,136 @@
+"""The pretrained models, and networks that were trained to compare with them."""
+
+from __future__ import annotations
+
+import pathlib
+
+from reproduce import records
+from reproduce.experiments import CONVENTION
+from reproduce.records import ModelRecord
+from reproduce.tables.registry import Table, register
+from zoo import exits, registry
+from zoo.cards import million, percent
+from zoo.exits import OperatingPoint
+
+# The baselines that were trained alike, for as long as one another.
+SEARCHED, FIXED, STATIC = (
+    f"cifar10_small_{name}" for name in ("searched", "fixed", "static")
+)
+DESCRIPTIONS = {
+    SEARCHED: "the small network that a search found",
+    FIXED: "the same backbone with EDANAS's fixed branches",
+    STATIC: "static: two stages and one branch, no exit before",
+}
+SHIPPED, GUESS = "aebnas_cifar10_small", "cifar10_small_by_hand"
+LEAST, MOST = 1.5e6, 2.4e6  # budgets at which branches are compared
+
+
+def _models(results: pathlib.Path) -> Table:
+    shipped = [records.model_record(name) for name in registry.list_models()]
+    shipped.sort(key=lambda record: (record.data.name, record.weights.parameters))
+    return Table(
+        (
+            *("name", "data", "test accuracy", "average MACs"),
+            *("average MACs (`aebnas`)", "parameters", "size", "epochs"),
+        ),
+        [
+            (
+                f"`{record.name}`",
+                record.data.name,
+                percent(record.results["test"].accuracy),
+                million(record.results["test"].average_macs["standard"]),
+                million(record.results["test"].average_macs["aebnas"]),
+                f"{record.weights.parameters / 1e6:.2f} M",
+                f"{record.weights.bytes / 1e6:.1f} MB",
+                str(records.epochs(record)),
+            )
+            for record in shipped
+        ],
+    )
+
+
+def _named(results: pathlib.Path, *names: str) -> list[ModelRecord]:
+    """Baselines of a folder of records by name, those that it has."""
+    found = {record.name: record for record in records.models(results)}
+    return [found[name] for name in names if name in found]
+
+
+def _accuracies(record: ModelRecord) -> tuple[str, str, str]:
+    test = record.results["test"]
+    return (
+        percent(record.results["validation"].accuracy),
+        percent(test.accuracy),
+        million(test.average_macs[CONVENTION]),
+    )
+
+
+def _baselines(results: pathlib.Path) -> Table:
+    found = _named(results, *DESCRIPTIONS)
+    remark = ""
+    if len(found) == len(DESCRIPTIONS):
+        searched, fixed, static = found
+        least, most = leads(searched, fixed)
+        behind = [
+            100
+            * (searched.results[part].accuracy - static.results[part].accuracy)
+            for part in ("test", "validation")
+        ]
+        remark = (
+            f"At equal budgets from {LEAST / 1e6:g} to {MOST / 1e6:g} M the searched "
+            f"branches lead the fixed ones by {least:.1f} to {most:.1f} points on the "
+            f"validation split. The static network is {behind[0]:.1f} points behind "
+            f"the searched one on the test split, and {behind[1]:.1f} on the "
+            "validation split."
+        )
+    return Table(
+        ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
+        [
+            (DESCRIPTIONS[record.name], str(records.epochs(record)), *_accuracies(record))
+            for record in found
+        ],
+        remark,
+    )
+
+
+def frontier(record: ModelRecord) -> list[OperatingPoint]:
+    """The threshold settings of a model, their MACs in the `aebnas` convention."""
+    cost = record.cost(CONVENTION)
+    return [exits.recount(point, cost) for point in record.frontier]
+
+
+def leads(one: ModelRecord, other: ModelRecord) -> tuple[float, float]:
+    """The least and the largest lead of one model at equal budgets, in points.
+
+    At every budget at which the best setting of either changes.
+    """
+    points = [frontier(record) for record in (one, other)]
+    budgets = {p.average_macs for each in points for p in each}
+    found = []
+    for budget in {LEAST, *(b for b in budgets if LEAST <= b <= MOST)}:
+        first, second = (exits.within_budget(each, budget) for each in points)
+        found.append(100 * (first.accuracy - second.accuracy))
+    return min(found), max(found)
+
+
+def _guess(results: pathlib.Path) -> Table:
+    shipped = records.model_record(SHIPPED)
+    found = [shipped, *_named(results, GUESS)]
+    cheapest = [
+        f"`{record.name}` from "
+        + million(min(point.average_macs for point in record.frontier))
+        for record in found
+    ]
+    return Table(
+        ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
+        [
+            (f"`{record.name}`", str(records.epochs(record)), *_accuracies(record))
+            for record in found
+        ],
+        "They serve budgets from so much on (standard convention): "
+        f"{', '.join(cheapest)}.",
+    )
+
+
+register("models", _models)
+register("baselines", _baselines)
+register("guess", _guess)

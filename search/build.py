@@ -1,0 +1,62 @@
+"""What settings describe, built: the oracle and the tuner."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from search import methods
+from search.engine import ProposerOracle
+from search.settings import Settings
+from search.strategies import scratch, transfer
+from search.tuner import EarlyExitTuner
+from zoo import registry
+from zoo.data import Dataset
+
+
+def oracle(settings: Settings) -> ProposerOracle:
+    """A new oracle."""
+    space = settings.search_space()
+    return ProposerOracle(
+        methods.get(settings.method).proposer(settings, space),
+        space,
+        settings.objectives_in_order(),
+        batch_size=settings.batch_size,
+        constraints=settings.limits(),
+        reference=settings.reference,
+        initial_trials=settings.random_trials,
+        max_trials=settings.trials,
+        seed=settings.seed,
+    )
+
+
+def tuner(
+    settings: Settings,
+    directory: str | os.PathLike,
+    dataset: Dataset,
+    oracle: ProposerOracle,
+) -> EarlyExitTuner:
+    """A tuner on the folder of the search; it reads back what is there.
+
+    Raises:
+        ValueError: The model to take weights from does not exist.
+    """
+    strategy = scratch
+    if settings.initial_weights is not None:
+        strategy = transfer(registry.load(settings.initial_weights))
+    if settings.train_images is not None:
+        kept = dataset.train.take(settings.train_images)
+        dataset = dataclasses.replace(dataset, train=kept)
+    return EarlyExitTuner(
+        oracle,
+        oracle.space,
+        dataset,
+        settings.training_recipe(),
+        directory,
+        target_macs=settings.target_macs,
+        target_is_limit=methods.get(settings.method).macs_as == "limit",
+        convention=settings.convention,
+        strategy=strategy,
+        latency_batch_size=settings.latency_batch_size,
+        seed=settings.seed,
+    )

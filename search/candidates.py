@@ -1,0 +1,122 @@
+"""The candidates of a search in its folder: their records, weights and fronts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from search import pareto
+from search.engine import has_completed
+from search.objectives import Constraint, Objectives, is_feasible
+from search.records import CandidateRecord, FrontPoint
+from zoo import records
+from zoo.files import replacing
+from zoo.model import EarlyExitClassifier
+
+CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
+
+
+def write(
+    folder: pathlib.Path, record: CandidateRecord, model: EarlyExitClassifier
+) -> None:
+    """Write a candidate's weights and record to its trial's folder."""
+    with replacing(folder / WEIGHTS) as path:
+        model.save_weights(path)
+    records.write(folder / CANDIDATE, record)
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Remove what an interrupted attempt left in a trial's folder."""
+    for name in (CANDIDATE, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike) -> CandidateRecord:
+    """The record of a candidate, from its file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged.
+    """
+    return records.read(path, CandidateRecord, assume=CandidateRecord)
+
+
+def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:
+    """Records of all trained candidates of a search, in the order of their trials."""
+    found = []
+    for path in pathlib.Path(directory).glob(f"trial_*/{CANDIDATE}"):
+        with contextlib.suppress(FileNotFoundError):  # it is being tried again
+            found.append(read(path))
+    return sorted(found, key=lambda record: int(record.trial))
+
+
+def load_candidate(
+    folder: str | os.PathLike, weights: bool = True
+) -> EarlyExitClassifier:
+    """The model of a trial's folder, its thresholds set.
+
+    Raises:
+        FileNotFoundError: The trial has no record, or its weights were not kept.
+    """
+    folder = pathlib.Path(folder)
+    record = read(folder / CANDIDATE)
+    if weights and not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(
+            f"{folder} has no weights: only trials on a front keep them. Train the "
+            "architecture in its candidate.json again."
+        )
+    model = EarlyExitClassifier(
+        record.network,
+        record.num_classes,
+        thresholds=record.evaluation.thresholds,
+        crop=record.crop,
+    )
+    if weights:
+        model.load_weights(folder / WEIGHTS)
+    return model
+
+
+def settings_front(
+    candidates: Iterable[CandidateRecord], constraints: Sequence[Constraint] = ()
+) -> list[FrontPoint]:
+    """Pareto front of the threshold settings of all candidates, cheapest first.
+
+    Every trained candidate contributes its whole frontier, without further training.
+    """
+    points = []
+    for candidate in candidates:
+        for point in candidate.frontier:
+            error = 1 - point.accuracy
+            own = {"error": error, "average_macs": point.average_macs}
+            if is_feasible(candidate.metrics | own, constraints):
+                points.append(
+                    FrontPoint(**vars(point), trial=candidate.trial, error=error)
+                )
+    front = pareto.front([[point.average_macs, point.error] for point in points])
+    return [points[i] for i in front]
+
+
+def keep_front_weights(
+    directory: str | os.PathLike,
+    objectives: Objectives,
+    constraints: Sequence[Constraint] = (),
+) -> None:
+    """Delete the weights of every candidate that is on neither front.
+
+    The fronts are that of the objectives, and the finer one of all threshold settings.
+    """
+    directory = pathlib.Path(directory)
+    candidates = [
+        each
+        for each in read_candidates(directory)
+        if has_completed(directory / f"trial_{each.trial}")
+    ]
+    feasible = [c for c in candidates if is_feasible(c.metrics, constraints)]
+    front = pareto.front(objectives.points(c.metrics for c in feasible))
+    kept = {feasible[i].trial for i in front}
+    kept |= {point.trial for point in settings_front(candidates, constraints)}
+    for each in candidates:
+        if each.trial not in kept:
+            (directory / f"trial_{each.trial}" / WEIGHTS).unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""`search front`: what a search found."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from search.commands import plugins
+
+if TYPE_CHECKING:
+    from search.records import FrontPoint, SearchRecord
+
+LATENCY = "latency_ms"
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    summary = "Read what a search found, also while it is running."
+    command = commands.add_parser("front", help=summary, description=summary)
+    command.set_defaults(run=run)
+    command.add_argument(
+        "directory", type=pathlib.Path, help="folder of a search, or its record"
+    )
+    command.add_argument("--fine", action="store_true", help="every threshold setting")
+    member = command.add_mutually_exclusive_group()
+    member.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="only the most accurate setting of at most N average MACs",
+    )
+    member.add_argument("--trial", metavar="ID", help="only this trial")
+    command.add_argument(
+        "--export",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="write a member as a model for zoo.load: that of --trial or --max-macs",
+    )
+    command.add_argument(
+        "--architecture",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="write a member's architecture as JSON for `python -m zoo train`, exits "
+        "that its thresholds switch off left out",
+    )
+    command.add_argument(
+        "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
+    )
+    plugins.add_option(command)
+    command.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    from search import reading
+    from zoo.terminal import print_json
+
+    plugins.load(options.load)
+    record = reading.record(options.directory)
+    points = _points(record, options)
+    if (options.export or options.architecture) and len(points) != 1:
+        raise ValueError("Say which member to write: --max-macs N or --trial ID.")
+    if options.architecture is not None:
+        network = record.candidate(points[0].trial).network
+        network.at(points[0].thresholds).to_json(options.architecture)
+        print(f"Wrote {options.architecture}.", file=sys.stderr)
+    if options.export is not None:
+        _export(points[0], options)
+    if options.json:
+        print_json([_plain(record, point) for point in points])
+    else:
+        _print(record, points)
+
+
+def _points(record: SearchRecord, options: argparse.Namespace) -> list[FrontPoint]:
+    """What was asked for."""
+    from zoo.exits import within_budget
+
+    if options.max_macs is not None:
+        return [within_budget(record.settings_front, options.max_macs)]
+    if options.trial is not None:
+        return [record.point(options.trial)]
+    if options.fine:
+        return list(record.settings_front)
+    return [record.point(trial) for trial in record.front]
+
+
+def _export(point: FrontPoint, options: argparse.Namespace) -> None:
+    from search import reading
+
+    written = reading.export(
+        options.directory,
+        point.trial,
+        options.export,
+        point.thresholds,
+        data_dir=options.data_dir,
+    )
+    measured = "" if written.get("results") else " (no data set to measure it on)"
+    print(
+        f"Wrote {options.export}{measured}; zoo.load({str(options.export)!r}).",
+        file=sys.stderr,
+    )
+
+
+def _metrics(record: SearchRecord, point: FrontPoint) -> dict[str, float]:
+    """What was measured of a candidate, if the point has the candidate's thresholds."""
+    candidate = record.candidate(point.trial)
+    own = candidate.evaluation.thresholds == point.thresholds
+    return candidate.metrics if own else {}
+
+
+def _plain(record: SearchRecord, point: FrontPoint) -> dict[str, Any]:
+    from zoo.records import to_dict
+
+    measured = {} if point in record.settings_front else _metrics(record, point)
+    return to_dict(point) | ({"metrics": measured} if measured else {})
+
+
+def _print(record: SearchRecord, points: list[FrontPoint]) -> None:
+    from zoo.cards import million, percent
+    from zoo.terminal import print_table
+
+    settings = record.settings
+    volume = record.hypervolume[-1][1] if record.hypervolume else 0
+    print(
+        f"{settings.method} on {settings.data}: {len(record.candidates)} of "
+        f"{settings.trials} trials, hypervolume {volume:.4f}"
+    )
+    # Error and average MACs belong to the thresholds; these to the candidate's own.
+    others = [
+        name
+        for name in (*settings.objectives, *settings.constraints)
+        if name not in ("error", "average_macs")
+    ]
+    rows = []
+    for point in points:
+        measured = _metrics(record, point)
+        rows.append(
+            [
+                point.trial,
+                percent(point.error),
+                million(point.average_macs),
+                *(f"{measured[n]:.4g}" if n in measured else "-" for n in others),
+                " / ".join(percent(share) for share in point.utilisation),
+                ", ".join(f"{threshold:g}" for threshold in point.thresholds),
+            ]
+        )
+    columns = ("trial", "error", "average MACs", *others)
+    print_table((*columns, "leave at each exit", "thresholds"), rows)

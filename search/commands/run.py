@@ -1,0 +1,158 @@
+"""`search run`: run a search, or continue it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import sys
+from typing import Any
+
+from search import methods, metrics
+from search.commands import plugins
+from search.settings import Settings
+from zoo import data
+from zoo.architecture import EXIT_POSITIONS
+from zoo.cost import CONVENTIONS
+
+DETAILS = """\
+Methods:
+
+{methods}
+
+Metrics, to be improved (--objectives) or limited (--min, --max):
+
+{metrics}"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    summary = "Run a search, or continue it."
+    details = DETAILS.format(
+        methods=_listed({name: m.summary for name, m in methods.METHODS.items()}),
+        metrics=_listed(
+            {
+                name: f"{metric.direction}: {metric.summary}"
+                for name, metric in metrics.METRICS.items()
+            }
+        ),
+    )
+    command = commands.add_parser(
+        "run",
+        help=summary,
+        description=f"{summary} {details}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+
+    def option(name: str, kind: Any, text: str, **more: Any) -> None:
+        value = defaults.get(name)
+        shown = "" if value is None else f" (default: {value})"
+        flag = f"--{name.replace('_', '-')}"
+        command.add_argument(flag, type=kind, help=text + shown, **more)
+
+    option("directory", pathlib.Path, "folder of the search", required=True)
+    option("data", str, f"{', '.join(data.names())}")
+    option("data_dir", pathlib.Path, "folder of NAME.npz or of tensorflow-datasets")
+    option("method", str, "see above", metavar="NAME")
+    option("trials", int, "candidates to train")
+    option("target_macs", float, "average MACs to aim at, such as 2.44e6")
+    option("convention", str, "how MACs are counted", choices=CONVENTIONS)
+    option("seed", int, "seed of everything")
+    option(
+        "initial_trials",
+        int,
+        "candidates drawn at random first (default: 4 in 10 trials, at most 100)",
+    )
+    option("batch_size", int, "candidates (not images) of an iteration")
+    option("surrogate", str, "what predicts metrics", choices=("adaptive", "mlp"))
+    option("population", int, "of NSGA-II")
+    option("generations", int, "of NSGA-II on surrogates")
+    command.add_argument(
+        "--objectives", nargs="+", metavar="METRIC", help="what to improve"
+    )
+    for flag, limit in (("--max", "largest"), ("--min", "least")):
+        command.add_argument(
+            flag,
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("METRIC", "N"),
+            help=f"{limit} allowed value, such as {flag} parameters 3e6; may be "
+            "repeated",
+        )
+    command.add_argument("--resolutions", type=int, nargs="+", metavar="R")
+    command.add_argument(
+        "--exits",
+        type=int,
+        nargs="*",
+        choices=range(1, EXIT_POSITIONS + 1),
+        metavar="S",
+        help="stages 1..4 that an exit may follow; none for static networks",
+    )
+    option("recipe", str, "training recipe", choices=("short", "paper", "long"))
+    for name, kind in (("epochs", int), ("learning_rate", float)):
+        option(name, kind, "(default: the recipe's)")
+    command.add_argument("--train-batch-size", type=int, help="(default: the recipe's)")
+    option("train_images", int, "train on so many images (default: all)")
+    option("initial_weights", str, "model to take fitting weights from (default: none)")
+    option("latency_batch_size", int, "also measure latency in batches of this size")
+    option("workers", int, "train so many candidates at once on this machine")
+    plugins.add_option(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from search import running
+    from search.launch import launch
+    from search.progress import Progress
+
+    plugins.load(options.load)
+    wanted = settings(options)
+    if options.workers is not None and "KERASTUNER_TUNER_ID" not in os.environ:
+        command = [sys.executable, "-m", "search", *options.arguments]
+        return launch(command, options.workers)
+    progress = Progress(wanted.trials, wanted.target_macs)
+    running.run(wanted, options.directory, data_dir=options.data_dir, on_trial=progress)
+    if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
+        progress.finish()
+        print(f"Done. python -m search front {options.directory}")
+    return 0
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """The settings that the options describe."""
+    names = (field.name for field in dataclasses.fields(Settings))
+    given = {name: getattr(options, name, None) for name in names}
+    changes = {
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "batch_size": options.train_batch_size,
+    }
+    space = {}
+    if options.resolutions:
+        space["resolutions"] = options.resolutions
+    if options.exits is not None:
+        space["exits"] = [stage - 1 for stage in options.exits]
+    least = {metric: _number("--min", n) for metric, n in options.min}
+    most = {metric: _number("--max", n) for metric, n in options.max}
+    given["constraints"] = {
+        metric: (least.get(metric), most.get(metric)) for metric in {**least, **most}
+    }
+    given["space"] = space
+    given["recipe_changes"] = {k: v for k, v in changes.items() if v is not None}
+    return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{flag} has {text!r}; expected a number.") from None
+
+
+def _listed(lines: dict[str, str]) -> str:
+    width = max(map(len, lines))
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in lines.items())

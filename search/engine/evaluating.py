@@ -1,0 +1,119 @@
+"""The tuner that evaluates trials in folders of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import traceback
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src.engine import conditions
+
+from search.engine.pareto_oracle import FAILURE, ParetoOracle
+from zoo.files import write_text
+
+# It prints a value of every condition that it sends from one process to another.
+conditions.print = lambda *_: None
+
+
+class TrialTuner(keras_tuner.Tuner):
+    """Evaluates trials; subclasses define `evaluate`, and may define `after_trial`.
+
+    The state of the search is the oracle's. A process that
+    `KERASTUNER_ORACLE_IP` and `KERASTUNER_TUNER_ID` make a worker asks the chief's
+    oracle; all processes share the folder.
+
+    Args:
+        oracle: What to try.
+        directory: Folder of the search; what is there is read back.
+    """
+
+    def __init__(self, oracle: ParetoOracle, directory: str | os.PathLike) -> None:
+        # A worker's oracle is out of reach later.
+        self.objectives, self.constraints = oracle.objectives, oracle.constraints
+        folder = pathlib.Path(directory).resolve()
+        super().__init__(oracle, directory=folder.parent, project_name=folder.name)
+        if not is_worker():
+            oracle.use_folder(folder)
+            oracle.save()  # a search killed in its first trial is taken up again
+
+    def evaluate(
+        self, trial: str, values: dict[str, Any], folder: pathlib.Path
+    ) -> dict[str, float]:
+        """Evaluate a candidate.
+
+        Args:
+            trial: Its trial, a number as text.
+            values: Its hyperparameters.
+            folder: The trial's own folder, which may hold what an interrupted attempt
+                left.
+
+        Returns:
+            Metrics by name.
+
+        Raises:
+            OSError: The machine is to blame, not the candidate: the search ends.
+            Exception: The trial has failed, and the search goes on.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no evaluate().")
+
+    def after_trial(self) -> None:
+        """Called in a trial's process when the trial is on record."""
+
+    def search(self) -> None:
+        """Try candidates until the oracle has no more.
+
+        Raises:
+            OSError: A file could not be written.
+        """
+        try:
+            super().search()
+        except FatalError as error:
+            raise error.__cause__ or RuntimeError(str(error)) from error
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """keras-tuner's question for a trial's metrics."""
+        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+        (folder / FAILURE).unlink(missing_ok=True)  # of an interrupted attempt
+        try:
+            return self.evaluate(trial.trial_id, trial.hyperparameters.values, folder)
+        except OSError as error:  # a full disk is not the candidate's fault
+            raise FatalError(f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            write_text(folder / FAILURE, f"{reason}\n{traceback.format_exc()}")
+            raise FailedTrialError(reason) from error
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Report the end."""
+        super().on_trial_end(trial)
+        self.after_trial()
+
+    def save(self) -> None:
+        """Write the oracle's state; the tuner itself has none."""
+        if not is_worker():
+            self.oracle.save()
+
+    def reload(self) -> None:
+        """Read the oracle's state."""
+        if not is_worker():
+            self.oracle.reload()
+
+
+def is_worker() -> bool:
+    """Whether this process works for an oracle in another one, the chief."""
+    name = os.environ.get("KERASTUNER_TUNER_ID", "")
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in name
+
+
+def has_completed(folder: str | os.PathLike) -> bool:
+    """Whether a trial's folder is that of a completed trial, not to be tried again."""
+    path = pathlib.Path(folder) / "trial.json"
+    if not path.is_file():
+        return True
+    status = json.loads(path.read_text(encoding="utf-8"))["status"]
+    return status == TrialStatus.COMPLETED

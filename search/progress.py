@@ -1,0 +1,71 @@
+"""How far a search is, on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from zoo.cards import million, percent
+
+
+class Progress:
+    """One line on the terminal, renewed after every trial; elsewhere a line each.
+
+    Args:
+        trials: How many there will be.
+        target_macs: What decides, with the error, which candidate is the best; None:
+            the error alone.
+    """
+
+    def __init__(self, trials: int, target_macs: float | None = None) -> None:
+        self.trials = trials
+        self.target_macs = target_macs
+        self.seen = 0
+        self.live = sys.stderr.isatty()
+        self.began = time.monotonic()
+
+    def __call__(self, oracle: Any, trial: Any) -> None:
+        """Tell about a trial that ended; see `search.run`."""
+        self.seen += 1
+        done = len(oracle.end_order)
+        history = oracle.hypervolume_history()
+        failed = done - len(history)
+        each = (time.monotonic() - self.began) / self.seen
+        left = each * max(self.trials - done, 0) / 60
+        parts = [
+            f"{done}/{self.trials} trials",
+            f"front {len(oracle.pareto_trials())}",
+            f"hypervolume {history[-1][1] if history else 0:.4f}",
+            *self._best(oracle),
+            f"{left:.0f} min left",
+            *([f"{failed} failed"] if failed else []),
+        ]
+        begin, end = ("\r\x1b[K", "") if self.live else ("", "\n")
+        print(f"{begin}{', '.join(parts)}", end=end, file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Leave the line, so that the next output begins on one of its own."""
+        if self.live:
+            print(file=sys.stderr)
+
+    def _best(self, oracle: Any) -> list[str]:
+        feasible = filter(oracle.is_feasible, oracle.completed_trials())
+        values = [oracle.values(each) for each in feasible]
+        if not values:
+            return []
+        best = max(values, key=self._score)
+        found = (
+            f"{percent(best['error'])} error at {million(best['average_macs'])} MACs"
+        )
+        if self.target_macs is None:
+            return [f"best {found}"]
+        return [f"best score {self._score(best):.2f} ({found})"]
+
+    def _score(self, values: dict[str, float]) -> float:
+        """The paper's score; see `zoo.exits.tune_thresholds`."""
+        accuracy = 100 * (1 - values["error"])
+        if self.target_macs is None:
+            return accuracy
+        away = abs(values["average_macs"] - self.target_macs) / self.target_macs
+        return accuracy - 0.1 * away * 100

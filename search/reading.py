@@ -1,0 +1,173 @@
+"""Reading what a search left in its folder, and exporting its candidates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from search import build
+from search.candidates import (
+    CANDIDATE,
+    load_candidate,
+    read_candidates,
+    settings_front,
+)
+from search.candidates import read as read_candidate
+from search.engine import ProposerOracle, reason
+from search.records import FailedTrial, SearchRecord, StartedSearch
+from search.settings import Settings
+from zoo import data, records, registry
+from zoo.data import Dataset
+
+STARTED, RECORD = "search.json", "record.json"
+
+
+def started(directory: str | os.PathLike) -> StartedSearch:
+    """What a search was started with.
+
+    Raises:
+        ValueError: The folder holds no search.
+    """
+    path = pathlib.Path(directory) / STARTED
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} holds no search: there is no {STARTED} in it. "
+            "`python -m search run --directory DIR` writes one."
+        )
+    return records.read(path, StartedSearch, assume=StartedSearch)
+
+
+def read(directory: str | os.PathLike) -> tuple[Settings, ProposerOracle]:
+    """Settings and oracle of a search, running or not; changes nothing.
+
+    Raises:
+        ValueError: The folder holds no search.
+    """
+    settings = started(directory).settings
+    oracle = build.oracle(settings)
+    oracle.use_folder(directory)
+    return settings, oracle
+
+
+def record(directory: str | os.PathLike) -> SearchRecord:
+    """A search as one record.
+
+    Args:
+        directory: Folder of the search, or the file of a record: of a search, or one
+            that says more, such as an experiment's.
+
+    Raises:
+        ValueError: The folder holds no search, or the file no record of one.
+    """
+    directory = pathlib.Path(directory)
+    if directory.is_file():
+        return _read_record(directory)
+    settings, oracle = read(directory)
+    begun = started(directory)
+    completed = {trial.trial_id for trial in oracle.completed_trials()}
+    candidates = [c for c in read_candidates(directory) if c.trial in completed]
+    front = tuple(trial.trial_id for trial in oracle.pareto_trials())
+    fine = settings_front(candidates, oracle.constraints)
+    shown = {*front, *(point.trial for point in fine)}
+    return SearchRecord(
+        settings=settings,
+        data=begun.data,
+        provenance=begun.provenance,
+        candidates=tuple(
+            c if c.trial in shown else dataclasses.replace(c, frontier=())
+            for c in candidates
+        ),
+        failed=tuple(
+            FailedTrial(trial.trial_id, reason(trial))
+            for trial in oracle.failed_trials()
+        ),
+        front=front,
+        settings_front=tuple(fine),
+        reference=oracle.reference_point(),
+        hypervolume=tuple(oracle.hypervolume_history()),
+        iterations=tuple(oracle.iterations()),
+        seconds=round(sum(c.metrics["seconds"] for c in candidates), 1),
+    )
+
+
+def _read_record(path: pathlib.Path) -> SearchRecord:
+    """The record in a file; of one that says more, the part that is a search's."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it is not JSON ({error}).") from error
+    fields = {field.name for field in dataclasses.fields(SearchRecord)}
+    if isinstance(found, dict) and fields <= set(found):
+        found["kind"] = "search"
+    return records.from_dict(found, SearchRecord, where=str(path), assume=SearchRecord)
+
+
+def export(
+    directory: str | os.PathLike,
+    trial: str,
+    folder: str | os.PathLike,
+    thresholds: Sequence[float] | None = None,
+    *,
+    dataset: Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """Write a candidate of a search as a model that `zoo.load` reads.
+
+    Args:
+        directory: Folder of the search.
+        trial: Its trial; one on a front, for others keep no weights.
+        folder: Where to.
+        thresholds: One per exit; None: those that the search tuned.
+        dataset: What the search trained on, if it was passed one.
+        data_dir: Where the data lies. If it can be had, the model is measured on it;
+            else its card has no figures.
+
+    Returns:
+        The record that `zoo.save` wrote.
+
+    Raises:
+        FileNotFoundError: The trial has no weights.
+        ValueError: The folder holds no search, there is no such trial, or the data set
+            is another one.
+    """
+    begun = started(directory)
+    settings = begun.settings
+    source = pathlib.Path(directory) / f"trial_{trial}"
+    if not (source / CANDIDATE).is_file():
+        raise ValueError(f"{directory} has no trained trial {trial!r}.")
+    if dataset is None and settings.data in data.names():
+        try:
+            dataset = data.load(settings.data, data_dir)
+        except FileNotFoundError:
+            dataset = None
+    elif dataset is not None and dataset.fingerprint != begun.data.fingerprint:
+        raise ValueError(
+            f"The data set {dataset.name} is not the one that {directory} trained on."
+        )
+    model = load_candidate(source)
+    if thresholds is not None:
+        model.thresholds = thresholds
+    trained = read_candidate(source / CANDIDATE).training
+    return registry.save(
+        model,
+        folder,
+        dataset,
+        training={
+            **begun.provenance,
+            "recipe": dataclasses.asdict(settings.training_recipe()),
+            "start": settings.initial_weights,
+            "teacher": None,
+            "thresholds": None,
+            "seed": trained.seed,
+            "seconds": trained.seconds,
+            "images_per_second": trained.images_per_second,
+        },
+        notes=[
+            f"Found as trial {trial} of {settings.trials} by the {settings.method} "
+            f"search on {settings.data}, and trained no further than there."
+        ],
+    )

@@ -1,0 +1,152 @@
+"""Running a search, and continuing it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any
+
+from search import build
+from search.engine import ProposerOracle, is_worker, reason
+from search.reading import RECORD, STARTED, record, started
+from search.records import DataSource, StartedSearch
+from search.settings import Settings
+from zoo import data, records, registry
+from zoo.data import Dataset
+
+LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
+
+
+def run(
+    settings: Settings,
+    directory: str | os.PathLike,
+    *,
+    dataset: Dataset | None = None,
+    data_dir: str | os.PathLike | None = None,
+    on_trial: Callable[[ProposerOracle, Any], None] | None = None,
+) -> ProposerOracle:
+    """Run a search, or continue it.
+
+    The same call after an interruption continues; at most the trial in progress is
+    lost. `trials` may be raised. With keras-tuner's environment variables
+    (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) the process is
+    the chief, or one of the workers, of a search on several machines that share the
+    folder.
+
+    Args:
+        settings: What to do.
+        directory: Folder of the search. When the search is over it also holds
+            `record.json`, a `SearchRecord`.
+        dataset: What to train on, in place of the set that `settings.data` names.
+        data_dir: Where the data lies; see `zoo.data.load`.
+        on_trial: Called after every trial that ended, with the oracle and the trial, in
+            the process that owns the oracle.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        ValueError: The folder holds a search with other settings, or another process is
+            running it.
+        RuntimeError: Too many trials in a row failed; the message has the reason.
+        OSError: A file could not be written.
+    """
+    directory = pathlib.Path(directory)
+    if dataset is None:
+        dataset = load_data(settings.data, data_dir)
+    settings = dataclasses.replace(settings, data=dataset.name)
+    settings = _with_initial_trials(directory, settings)
+    oracle = build.oracle(settings)
+    oracle.on_trial = on_trial
+    worker = is_worker()
+    with contextlib.ExitStack() as stack:
+        if not worker:
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(directory))
+        now = _start(directory, settings, dataset)
+        tuner = build.tuner(settings, directory, dataset, oracle)
+        if not worker:
+            records.write(directory / STARTED, now)
+        tuner.search()
+    if worker:
+        return oracle
+    records.write(directory / RECORD, record(directory))
+    if oracle.stopped:
+        raise RuntimeError(oracle.stopped) from oracle.error
+    if not oracle.completed_trials():
+        last = oracle.trials[oracle.end_order[-1]]
+        raise RuntimeError(f"All trials failed, the last with: {reason(last)}")
+    return oracle
+
+
+def load_data(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """The data set of that name; see `zoo.data.load`.
+
+    Raises:
+        ValueError: There is none; it may be one that was passed as `dataset`.
+        FileNotFoundError: The data is nowhere.
+    """
+    try:
+        return data.load(name, data_dir)
+    except ValueError as error:
+        if name in data.names():
+            raise
+        raise ValueError(
+            f"{error} A data set of your own is passed again, as `dataset`."
+        ) from error
+
+
+def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Settings:
+    """The settings with the initial sample's size, also when more trials are asked."""
+    initial = settings.initial_trials
+    if initial is None and (directory / STARTED).is_file():
+        initial = started(directory).settings.initial_trials
+    if initial is None:
+        initial = settings.random_trials
+    return dataclasses.replace(settings, initial_trials=initial)
+
+
+def _start(
+    directory: pathlib.Path, settings: Settings, dataset: Dataset
+) -> StartedSearch:
+    """What to note about this search, or raise if the folder's one is another."""
+    about = DataSource(dataset.name, dataset.fingerprint)
+    if (directory / STARTED).is_file():
+        before = started(directory)
+        changed = [
+            name for name in settings.differences(before.settings) if name != "trials"
+        ]
+        if before.data != about and "data" not in changed:
+            changed.append("content of the data set")
+        if changed:
+            raise ValueError(
+                f"{directory} holds a search with another {', '.join(changed)}. Use "
+                "the same settings to continue it, or another folder."
+            )
+        return dataclasses.replace(before, settings=settings)
+    provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
+    provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
+    return StartedSearch(settings, about, provenance)
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keep other processes out; the lock ends with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        yield
+        return
+    with open(directory / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"Another process is running the search in {directory}."
+            ) from error
+        yield
