@@ -11,9 +11,8 @@ from search import pareto
 from search.engine import has_completed
 from search.objectives import Constraint, Objectives, is_feasible
 from search.records import CandidateRecord, FrontPoint
-from zoo import records
-from zoo.files import replacing
-from zoo.model import EarlyExitClassifier
+from zoo import records, weights
+from zoo.classifier import EarlyExitClassifier
 
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
 
@@ -22,8 +21,7 @@ def write(
     folder: pathlib.Path, record: CandidateRecord, model: EarlyExitClassifier
 ) -> None:
     """Write a candidate's weights and record to its trial's folder."""
-    with replacing(folder / WEIGHTS) as path:
-        model.save_weights(path)
+    weights.save(folder / WEIGHTS, model)
     records.write(folder / CANDIDATE, record)
 
 
@@ -53,7 +51,7 @@ def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:
 
 
 def load_candidate(
-    folder: str | os.PathLike, weights: bool = True
+    folder: str | os.PathLike, with_weights: bool = True
 ) -> EarlyExitClassifier:
     """The model of a trial's folder, its thresholds set.
 
@@ -62,7 +60,7 @@ def load_candidate(
     """
     folder = pathlib.Path(folder)
     record = read(folder / CANDIDATE)
-    if weights and not (folder / WEIGHTS).is_file():
+    if with_weights and not (folder / WEIGHTS).is_file():
         raise FileNotFoundError(
             f"{folder} has no weights: only trials on a front keep them. Train the "
             "architecture in its candidate.json again."
@@ -73,8 +71,8 @@ def load_candidate(
         thresholds=record.evaluation.thresholds,
         crop=record.crop,
     )
-    if weights:
-        model.load_weights(folder / WEIGHTS)
+    if with_weights:
+        weights.load(folder / WEIGHTS, model)
     return model
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from search import surrogate as surrogates
 from search.space import SearchSpace
-from zoo.architecture import EXIT_POSITIONS, Architecture, FixedBranch
+from zoo.architecture import EXIT_POSITIONS, Architecture
 from zoo.cost import macs
+from zoo.heads import FixedBranch
 
 
 class Predictor:

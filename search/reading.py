@@ -159,7 +159,7 @@ def export(
         training={
             **begun.provenance,
             "recipe": dataclasses.asdict(settings.training_recipe()),
-            "start": settings.initial_weights,
+            "initial_weights": settings.initial_weights,
             "teacher": None,
             "thresholds": None,
             "seed": trained.seed,

@@ -16,7 +16,7 @@ from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, record, started
 from search.records import DataSource, StartedSearch
 from search.settings import Settings
-from zoo import data, records, registry
+from zoo import data, measure, records
 from zoo.data import Dataset
 
 LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
@@ -129,7 +129,7 @@ def _start(
                 "the same settings to continue it, or another folder."
             )
         return dataclasses.replace(before, settings=settings)
-    provenance = registry.provenance(started=time.strftime("%Y-%m-%d"))
+    provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
     return StartedSearch(settings, about, provenance)
 

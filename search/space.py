@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from zoo import heads
 from zoo.architecture import (
-    BRANCH_SIZES,
     DEPTHS,
     EXIT_POSITIONS,
     EXPANSIONS,
@@ -17,32 +17,13 @@ from zoo.architecture import (
     STAGE_KINDS,
     Architecture,
     Block,
-    Branch,
-    ConvModule,
-    FixedBranch,
     Stage,
-    check_thresholds,
 )
-from zoo.names import unknown
+from zoo.checks import check_thresholds
+from zoo.heads import Gene
 
-HEADS = ("searched", "fixed")
-MODULES = 2
-# The authors' own lists; a repeated option is only drawn more often.
-SIZES = ((8, 8, 10), (0, 8, 10))  # 0: no second module
-BRANCH_GENES = {"kernel": (3, 3, 5), "expansion": (1, 1, 2), "pool": (0, 0, 1)}
 THRESHOLDS = (0.1, 0.2, 1.0)
 OFF = "off"
-
-
-class Gene(NamedTuple):
-    """One integer: its hyperparameter's name and what its values 0, 1, ... mean.
-
-    It is active where each gene in `needs` has one of the given meanings.
-    """
-
-    name: str
-    options: tuple[Any, ...]
-    needs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
 
 class SpaceExhaustedError(ValueError):
@@ -59,8 +40,8 @@ class SearchSpace:
         resolutions: Input resolutions to choose from.
         exits: Positions 0..3 at which an exit may exist; exit i follows stage i + 1.
             None at all is the space of static networks.
-        head: What every exit is made of: "searched", the branch of AEBNAS, or "fixed",
-            that of EDANAS.
+        head: What every exit is made of: "searched", the branch of AEBNAS, "fixed",
+            that of EDANAS, or another registered head; see `zoo.heads`.
         thresholds: Options of every exit's threshold; 1 means that the exit is absent.
         tune_thresholds: Whether thresholds are chosen after the training of a
             candidate. If so, a threshold gene only says whether the exit exists, and
@@ -88,8 +69,7 @@ class SearchSpace:
         if not self.resolutions:
             raise ValueError("resolutions is empty; expected at least one.")
         self.exits = _subset("exits", exits, range(EXIT_POSITIONS))
-        if head not in HEADS:
-            raise ValueError(unknown("head", head, HEADS))
+        self._kind = heads.get(head)
         self.head = head
         self.thresholds = check_thresholds(thresholds)
         if self.exits and not any(threshold < 1 for threshold in self.thresholds):
@@ -121,14 +101,14 @@ class SearchSpace:
             yield Gene(f"exit{e + 1}/threshold", options)
         present = tuple(t for t in self.thresholds if t < 1)
         for e in range(EXIT_POSITIONS):
-            searched = self.head == "searched" and e in self.exits
             exists = (f"exit{e + 1}/threshold", present)
-            for gene in _head_genes(searched):
+            for gene in self._kind.genes():
                 needs = (
                     (f"exit{e + 1}/{name}", options) for name, options in gene.needs
                 )
-                name = f"exit{e + 1}/{gene.name}"
-                yield Gene(name, gene.options, (exists, *needs))
+                # Where there can be no exit there is nothing to choose.
+                options = gene.options if e in self.exits else gene.options[:1]
+                yield Gene(f"exit{e + 1}/{gene.name}", options, (exists, *needs))
         yield Gene("resolution", self.resolutions)
 
     def _first_values(self, gene: Gene) -> np.ndarray:
@@ -240,7 +220,9 @@ class SearchSpace:
             value[f"exit{e + 1}/threshold"] for e in range(EXIT_POSITIONS)
         )
         branches = tuple(
-            None if threshold == 1 else _head(self.head, value, f"exit{e + 1}")
+            None
+            if threshold == 1
+            else self._kind.from_genes(_below(f"exit{e + 1}/", value))
             for e, threshold in enumerate(thresholds)
         )
         return Architecture(value["resolution"], stages, branches, thresholds)
@@ -263,11 +245,11 @@ class SearchSpace:
             value[f"exit{e}/threshold"] = architecture.thresholds[e - 1]
             if branch is None:
                 continue
-            if _head_name(branch) != self.head:
+            if branch.name != self.head:
                 raise ValueError(
                     f"branches[{e - 1}] is {branch}; expected a {self.head} one."
                 )
-            for name, option in _head_values(branch).items():
+            for name, option in branch.to_genes().items():
                 value[f"exit{e}/{name}"] = option
         return self._from_options(value)
 
@@ -345,45 +327,13 @@ class SearchSpace:
         }
 
 
-def _head_genes(searched: bool) -> Iterator[Gene]:
-    """Genes of an exit's head; where it is not searched, each has a single value."""
-    for m, sizes in enumerate(SIZES, 1):
-        sizes = sizes if searched else sizes[:1]
-        yield Gene(f"module{m}/size", sizes)
-        exists = tuple(size for size in BRANCH_SIZES if size in sizes)
-        needs = ((f"module{m}/size", exists),) if m > 1 else ()
-        for name, options in BRANCH_GENES.items():
-            yield Gene(f"module{m}/{name}", options if searched else options[:1], needs)
-
-
-def _head(kind: str, value: Mapping[str, Any], name: str) -> Branch | FixedBranch:
-    """The head that the meanings of genes, by name, describe."""
-    if kind == "fixed":
-        return FixedBranch()
-    modules = (f"{name}/module{m + 1}" for m in range(MODULES))
-    return Branch(
-        tuple(
-            ConvModule(
-                value[f"{module}/size"],
-                **{field: value[f"{module}/{field}"] for field in BRANCH_GENES},
-            )
-            for module in modules
-            if value[f"{module}/size"]
-        )
-    )
-
-
-def _head_values(branch: Branch | FixedBranch) -> dict[str, int]:
-    """The meanings of the genes that describe a head, by name."""
+def _below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values whose names begin with a prefix, by the rest of their names."""
     return {
-        f"module{m}/{field}": int(getattr(module, field))
-        for m, module in enumerate(getattr(branch, "modules", ()), 1)
-        for field in ("size", *BRANCH_GENES)
+        name.removeprefix(prefix): value
+        for name, value in values.items()
+        if name.startswith(prefix)
     }
-
-
-def _head_name(branch: Branch | FixedBranch) -> str:
-    return "fixed" if isinstance(branch, FixedBranch) else "searched"
 
 
 def _subset(name: str, values: Iterable[int], allowed: Sequence[int]) -> tuple:

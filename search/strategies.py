@@ -1,34 +1,30 @@
 """Strategies: where the weights of a candidate come from.
 
-A strategy is a function `(model, dataset, recipe, seed) -> Training` that gives a built
-network its weights, by training it or otherwise.
+A strategy is a function like `zoo.fit`: it takes a built network, a data set, a recipe
+and the named options of `zoo.fit`, gives the network its weights, chooses thresholds
+and measures, and returns a `zoo.pipeline.Fitted`. Training from random weights is
+`zoo.fit` itself.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from search.records import Training
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
 
-    from zoo.data import Dataset
-    from zoo.model import EarlyExitClassifier
-    from zoo.training import Recipe
+    from zoo.pipeline import Fitted
 
-Strategy = Callable[["EarlyExitClassifier", "Dataset", "Recipe", int], Training]
+Strategy = Callable[..., "Fitted"]
 
 
-def scratch(
-    model: EarlyExitClassifier, dataset: Dataset, recipe: Recipe, seed: int
-) -> Training:
+def scratch(model: Any, dataset: Any, recipe: Any, **options: Any) -> Fitted:
     """Train from random weights by the recipe."""
-    from zoo import training
+    from zoo.pipeline import fit
 
-    done = training.train(model, dataset, recipe, seed=seed, verbose=0, validate=False)
-    return Training(seed, done["seconds"], done["images_per_second"])
+    return fit(model, dataset, recipe, **options)
 
 
 def transfer(source: keras.Model) -> Strategy:
@@ -39,12 +35,10 @@ def transfer(source: keras.Model) -> Strategy:
             shapes agree.
     """
 
-    def train(
-        model: EarlyExitClassifier, dataset: Dataset, recipe: Recipe, seed: int
-    ) -> Training:
-        inherited = inherit(model, source)
-        done = scratch(model, dataset, recipe, seed)
-        return Training(seed, done.seconds, done.images_per_second, inherited)
+    def train(model: Any, dataset: Any, recipe: Any, **options: Any) -> Fitted:
+        count = inherit(model, source)
+        fitted = scratch(model, dataset, recipe, **options)
+        return dataclasses.replace(fitted, inherited_layers=count)
 
     return train
 

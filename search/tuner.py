@@ -13,14 +13,15 @@ import keras
 from search import candidates, metrics
 from search.engine import ParetoOracle, TrialTuner
 from search.metrics import Measurement
-from search.records import CandidateRecord
+from search.records import CandidateRecord, Training
 from search.space import SearchSpace
 from search.strategies import Strategy, scratch
 from zoo import exits, training
 from zoo.architecture import Architecture
-from zoo.cost import Cost, macs
+from zoo.classifier import EarlyExitClassifier
+from zoo.cost import Cost
 from zoo.data import Dataset
-from zoo.model import EarlyExitClassifier
+from zoo.exits import OperatingPoint
 
 
 class EarlyExitTuner(TrialTuner):
@@ -117,19 +118,23 @@ class EarlyExitTuner(TrialTuner):
         keras.utils.set_random_seed(seed)
         classes = self.dataset.num_classes
         model = EarlyExitClassifier(architecture, classes, crop=self.recipe.crop)
-        trained = self.strategy(model, self.dataset, self.recipe, seed)
-        images, labels = self.dataset.validation
-        logits = model.predict(images, batch_size=256, verbose=0)
-        cost = macs(architecture, classes, self.convention)
-        if self.space.tune_thresholds and architecture.exits:
-            model.thresholds = self._tuned(logits, labels, cost)
-        evaluation = exits.evaluate(logits, labels, cost, model.thresholds)
+        tunes = self.space.tune_thresholds and bool(architecture.exits)
+        fitted = self.strategy(
+            model,
+            self.dataset,
+            self.recipe,
+            seed=seed,
+            choose=self._tuned if tunes else None,
+            convention=self.convention,
+            validate=False,
+            verbose=0,
+        )
         measurement = Measurement(
             model,
             self.dataset,
-            logits,
-            evaluation,
-            cost,
+            fitted.logits,
+            fitted.validation,
+            model.cost(self.convention),
             self.latency_batch_size,
             began,
         )
@@ -140,19 +145,24 @@ class EarlyExitTuner(TrialTuner):
             num_classes=classes,
             convention=self.convention,
             metrics=metrics.measure(measurement),
-            evaluation=evaluation,
-            training=trained,
-            frontier=exits.frontier(logits, labels, cost),
+            evaluation=fitted.validation,
+            training=Training(
+                seed,
+                fitted.training.seconds,
+                fitted.training.images_per_second,
+                fitted.inherited_layers,
+            ),
+            frontier=fitted.frontier,
         )
 
-    def _tuned(self, logits: Any, labels: Any, cost: Cost) -> tuple[float, ...]:
+    def _tuned(self, logits: Any, labels: Any, cost: Cost, rule: str) -> OperatingPoint:
         """The thresholds to use, of those that the space offers."""
         data = (logits, labels, cost, self.space.thresholds)
         if not self.target_is_limit or self.target_macs is None:
-            return exits.tune_thresholds(*data, self.target_macs).thresholds
-        points = exits.frontier(*data)
+            return exits.tune_thresholds(*data, self.target_macs, rule)
+        points = exits.frontier(*data, rule)
         within = [p for p in points if p.average_macs <= self.target_macs]
-        return (within[-1] if within else points[0]).thresholds
+        return within[-1] if within else points[0]
 
     def load_model(self, trial: Any) -> EarlyExitClassifier:
         """The trained model of a keras-tuner trial on a front, its thresholds set.

@@ -112,9 +112,8 @@ def test_an_objective_of_ones_own(example, forget):
 
 @SEARCH
 def test_a_method_of_ones_own(example, forget):
-    from search.proposers import CompletedTrial
-
     from search import SearchSpace, methods
+    from search.proposers import CompletedTrial
 
     forget(methods.METHODS)
     run_file(example("mutations.py"))

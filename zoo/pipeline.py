@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo import exits, measure, registry, training
 from zoo.cost import Cost
@@ -29,13 +30,17 @@ class Fitted:
             convention that was asked for.
         frontier: The Pareto-optimal threshold settings on the validation split, MACs
             in that convention.
+        logits: Of the validation split, shape `(images, exits, classes)`.
         record: What was written to the folder; None without one.
+        inherited_layers: Layers that began with the weights of another model.
     """
 
     training: TrainingResult
     validation: Evaluation
     frontier: tuple[OperatingPoint, ...]
+    logits: np.ndarray
     record: ModelRecord | None = None
+    inherited_layers: int = 0
 
 
 def fit(
@@ -130,6 +135,7 @@ def fit(
         trained,
         exits.evaluate(logits, labels, cost, model.thresholds, model.exit_rule),
         exits.frontier(logits, labels, cost, rule=model.exit_rule),
+        logits,
         record,
     )
 
