@@ -11,9 +11,11 @@ from zoo import (
     Branch,
     ConvModule,
     EarlyExitClassifier,
+    EarlyExitModel,
     Stage,
     data,
     exits,
+    layers,
     training,
 )
 
@@ -31,6 +33,32 @@ def model(architecture):
     """A network of random weights, not compiled. Change only `adjustable`."""
     keras.utils.set_random_seed(1)
     return EarlyExitClassifier(architecture, num_classes=10)
+
+
+def small_network(seed=1, num_classes=10, **arguments):
+    """A generic model of three exits, quick to compile, with a skip connection."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((None, None, 3), name="images")
+    x = layers.FitResolution(16, name="fit_resolution")(images)
+    x = keras.layers.Rescaling(1 / 64, -2, name="rescale")(x)
+    first = layers.convolution(x, "stem", 8, 3, 2, activation="relu")
+    x = layers.normalised(layers.convolution(first, "block1", 8, 3), "block1", "relu")
+    first = keras.layers.Add(name="block1_add")([first, x])
+    x = layers.convolution(first, "block2", 12, 3, 2, use_bias=False)
+    second = layers.normalised(x, "block2", "relu")
+    third = layers.convolution(second, "block3", 16, activation="relu")
+    features = {"exit1": first, "exit2": second, "final": third}
+    logits = [
+        layers.classifier(layers.pooled(x, f"{name}_pool"), num_classes, name)
+        for name, x in features.items()
+    ]
+    return EarlyExitModel(images, [first, second], logits, **arguments)
+
+
+@pytest.fixture(scope="session")
+def generic():
+    """A function: a model that no `Architecture` describes; see `small_network`."""
+    return small_network
 
 
 @pytest.fixture
@@ -110,8 +138,8 @@ def first_digits():
 @pytest.fixture(scope="session")
 def skip_training():
     """In place of `zoo.training.train`: does nothing, and says that it took a while."""
-    told = {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
-    return lambda *_, **__: dict(told)
+    told = training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
+    return lambda *_, **__: told
 
 
 @pytest.fixture
