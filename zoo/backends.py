@@ -111,6 +111,7 @@ def on_arrays(function: Callable[[Any], Any], batch_size: int) -> Callable:
             padding = [(0, size - count)] + [(0, 0)] * (batch.ndim - 1)
             batch = np.pad(batch, padding)
         outputs = function(ops.convert_to_tensor(batch, "float32"))
+        outputs = keras.tree.flatten(outputs)  # Keras gives a single one without a list
         return [ops.convert_to_numpy(output)[:count] for output in outputs]
 
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,7 +28,7 @@ class Segments:
     Attributes:
         exits: Index of the exit that each segment ends at.
         models: The sub-models.
-        functions: Their compiled forward passes, from a tensor to a list of tensors.
+        functions: Their compiled forward passes, on tensors.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Segments:
             outputs = [logits[i]] if i == last else [logits[i], features[i]]
             self.models.append(keras.Model(source, outputs))
             source = outputs[-1]
-        self.functions = [_listing(compiled(model)) for model in self.models]
+        self.functions = [compiled(model) for model in self.models]
 
     def run(
         self,
@@ -65,16 +65,6 @@ class Segments:
             rule,
             batch_size,
         )
-
-
-def _listing(function: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    """The function with its outputs in a list: Keras gives a single one bare."""
-
-    def call(batch: Any) -> list[Any]:
-        outputs = function(batch)
-        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-
-    return call
 
 
 def check_images(images: Any) -> np.ndarray:

@@ -1,4 +1,5 @@
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ import pytest
 
 import zoo
 from zoo import cards, data, exits, measure, records, registry, weights
+
+pytestmark = pytest.mark.compiles
 
 BRANCH = zoo.Branch((zoo.ConvModule(8),))
 SMALL = zoo.Architecture(
@@ -38,6 +41,18 @@ def network(seed=0, **changes):
             change = 0.1 * np.abs(rng.normal(size=weight.shape))
             weight.assign(as_numpy(weight) + change)
     return model
+
+
+@pytest.fixture(scope="session")
+def pretrained():
+    """A function: a pretrained model, built once. Do not change it."""
+    return functools.cache(zoo.load)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A network that tests save. Do not change it."""
+    return network(seed=5, thresholds=(0.4,))
 
 
 def contents(folder):
@@ -88,8 +103,10 @@ def test_logits_survive(saved, dataset):
 
 
 def test_settings_frontier_and_class_names_survive(saved, dataset):
-    config = saved.model.get_config() | {"name": "small"}
-    assert saved.loaded.get_config() == config
+    measured = records.to_dict(saved.record.frontier)
+    names = list(dataset.class_names)
+    changes = {"name": "small", "frontier": measured, "class_names": names}
+    assert saved.loaded.get_config() == saved.model.get_config() | changes
     assert saved.loaded.class_names == dataset.class_names
     logits = saved.loaded.predict(dataset.validation.images, verbose=0)
     points = exits.frontier(
@@ -418,14 +435,14 @@ def test_data_without_a_model_are_named_with_those_that_have_one(offering):
 # Saving over a model
 
 
-def test_saving_over_a_model_replaces_it(copy):
-    model = network(seed=5, thresholds=(0.4,))
-    zoo.save(model, copy)
+def test_saving_over_a_model_replaces_it(copy, plain):
+    zoo.save(plain, copy)
     assert sorted(contents(copy)) == FILES
-    assert zoo.load(copy).thresholds == (0.4,)
+    loaded = zoo.load(copy)
+    assert loaded.thresholds == (0.4,)
     np.testing.assert_array_equal(
-        as_numpy(zoo.load(copy).get_layer("stem_bn").gamma),
-        as_numpy(model.get_layer("stem_bn").gamma),
+        as_numpy(loaded.get_layer("stem_bn").gamma),
+        as_numpy(plain.get_layer("stem_bn").gamma),
     )
 
 
@@ -434,21 +451,23 @@ def test_saving_over_a_model_replaces_it(copy):
     [(weights, "dumps"), (hashlib, "sha256"), (registry, "render")],
     ids=["dumps", "sha256", "render"],
 )
-def test_a_save_that_fails_keeps_the_old_model(copy, module, step, monkeypatch):
+def test_a_save_that_fails_keeps_the_old_model(
+    copy, plain, module, step, monkeypatch
+):
     def full(*_):
         raise OSError("No space left on device")
 
     before = contents(copy)
     monkeypatch.setattr(module, step, full)
     with pytest.raises(OSError, match="No space"):
-        zoo.save(network(seed=5), copy)
+        zoo.save(plain, copy)
     assert contents(copy) == before
 
 
-def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path):
+def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path, plain):
     (tmp_path / "taken").write_text("mine", encoding="utf-8")
     with pytest.raises(OSError):
-        zoo.save(network(), tmp_path / "taken")
+        zoo.save(plain, tmp_path / "taken")
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
 
 
@@ -476,7 +495,7 @@ def test_missing_weights_are_named(copy):
 def test_a_damaged_config_is_named(copy, text):
     (copy / "config.json").write_bytes(text)
     for function in (registry.record, zoo.card, zoo.load):
-        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        with pytest.raises(ValueError, match=r"config\.json is (damaged|no record)"):
             function(copy)
 
 
@@ -546,9 +565,9 @@ def test_there_is_a_model_for_the_tests():
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_loads_and_is_documented(name):
+def test_a_pretrained_model_loads_and_is_documented(name, pretrained):
     folder, record = registry.PRETRAINED / name, registry.record(name)
-    model = zoo.load(name)
+    model = pretrained(name)
     assert model.name == record.name == name
     assert model.class_names and model.frontier
     written = (folder / "model.weights.h5").read_bytes()
@@ -612,13 +631,13 @@ PROMISED = {
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_keeps_its_promise_and_its_record(name):
+def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
     record = registry.record(name)
     source = record.data.name
     folder = os.environ.get(data.DATA_DIR_VARIABLE, "")
     if source != "digits" and not (pathlib.Path(folder) / f"{source}.npz").is_file():
         pytest.skip(f"needs {source}.npz in the folder that AEBNAS_DATA_DIR names")
-    dataset, model = data.load(source), zoo.load(name)
+    dataset, model = data.load(source), pretrained(name)
     # Some copies of CIFAR-10 differ in a few pixels.
     same = record.data.fingerprint == dataset.fingerprint
     split, expected = dataset.test, record.results["test"]
@@ -633,11 +652,11 @@ def test_a_pretrained_model_keeps_its_promise_and_its_record(name):
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_answers_alike_when_it_skips(name):
-    model, images = zoo.load(name), data.load("digits").test.images
+def test_a_pretrained_model_answers_alike_when_it_skips(name, pretrained):
+    model, images = pretrained(name), data.load("digits").test.images[:60]
     logits = model.predict(images, verbose=0)
     chosen = exits.decide(logits, model.thresholds, model.exit_rule)
-    found = model.predict_early(images, batch_size=100)
+    found = model.predict_early(images, batch_size=20)
     assert (found.exits == chosen).all()
     assert (found.labels == logits.argmax(-1)[range(len(images)), chosen]).all()
 
@@ -654,27 +673,27 @@ def test_the_repository_stays_small():
     assert sum(p.stat().st_size for p in paths if p.is_file()) < 40e6
 
 
-def test_a_kernel_that_overflows_half_precision_stays_in_single(tmp_path):
-    model = network()
-    layer = model.get_layer("stem_conv")
+def test_a_kernel_that_overflows_half_precision_stays_in_single(tmp_path, generic):
+    model = generic()
+    layer = model.get_layer("stem")
     layer.kernel.assign(as_numpy(layer.kernel) * 1e6)
     zoo.save(model, tmp_path / "large")
-    kernel = zoo.load(tmp_path / "large").get_layer("stem_conv").kernel
+    kernel = zoo.load(tmp_path / "large").get_layer("stem").kernel
     np.testing.assert_array_equal(as_numpy(kernel), as_numpy(layer.kernel))
 
 
-def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    model = network()
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, generic):
+    model = generic()
     zoo.save(model, tmp_path / "model")
     before = contents(tmp_path / "model")
-    layer = model.get_layer("stem_conv")
+    layer = model.get_layer("stem")
     layer.kernel.assign(as_numpy(layer.kernel) * np.nan)
     with pytest.raises(ValueError, match="NaN or infinite"):
         zoo.save(model, tmp_path / "model")
     assert contents(tmp_path / "model") == before
 
 
-def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path):
-    model = zoo.load("aebnas_digits")
+def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path, pretrained):
+    model = pretrained("aebnas_digits")
     zoo.save(model, tmp_path / "again")
     assert zoo.load(tmp_path / "again").frontier == model.frontier != ()
