@@ -13,9 +13,9 @@ import pytest
 
 from search import Settings, read, record
 from search import launch as launching
+from search.candidates import WEIGHTS, read_candidates, settings_front
 from search.launch import RESTARTS, end_with_parent, launch
 from search.records import FailedTrial
-from search.candidates import WEIGHTS, read_candidates, settings_front
 
 SOUGHT = Settings(
     trials=14, initial_trials=6, batch_size=4, population=8, generations=3
