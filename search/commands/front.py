@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
         _export(points[0], options)
     if options.json:
         shown = [to_dict(point) for point in points]
-        if not options.fine and options.max_macs is None:
+        if options.trial or not (options.fine or options.max_macs is not None):
             for each in shown:
                 each["metrics"] = record.candidate(each["trial"]).metrics
         print_json(shown)
