@@ -305,6 +305,10 @@ def test_run_searches_and_tells_the_progress(run, tmp_path, untrained):
     assert first.startswith("1/2 trials, front 1, hypervolume 0.")
     assert second.startswith("2/2 trials, front ")
     assert second.endswith(", 0 min left")
+    best = min(
+        (c.metrics for c in search.record(folder).candidates), key=lambda m: m["error"]
+    )
+    assert f", best {cards.percent(best['error'])} error at " in second
     trials = {p.parent.name: p for p in folder.glob(f"trial_*/{CANDIDATE}")}
     assert set(trials) == {"trial_0", "trial_1"}
     for member in run("front", folder, "--json"):
@@ -336,6 +340,18 @@ def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
     assert [line.split(" ")[0] for line in lines] == ["1/3", "2/3", "3/3"]
     assert [line.strip().endswith(", 1 failed") for line in lines] == [0, 1, 1]
     assert run.err.endswith("\n")
+
+
+def test_progress_with_a_target_tells_the_best_score(run, tmp_path, fake):
+    target = 3e6
+    run("run", "--directory", tmp_path, *BRIEF, "--trials", 3, "--target-macs", target)
+    scores = [
+        100 * (1 - c.metrics["error"])
+        - 0.1 * abs(c.metrics["average_macs"] - target) / target * 100
+        for c in search.record(tmp_path).candidates
+    ]
+    last = run.err.strip().splitlines()[-1]
+    assert f"best score {max(scores):.2f} (" in last and " M MACs)" in last
 
 
 def test_run_refuses_a_folder_of_another_search(fail, finished):
