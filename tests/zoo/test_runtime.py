@@ -51,9 +51,7 @@ def test_arrays_and_tensors_leave_at_the_same_exits(rule, thresholds):
     theirs = np.asarray(tensors.first_exit(confidences, thresholds))
     np.testing.assert_array_equal(ours, theirs)
     for row, found in zip(confidences, ours):
-        sure = [
-            c >= np.float32(t) and t != 1 for c, t in zip(row, thresholds)
-        ]
+        sure = [c >= np.float32(t) and t != 1 for c, t in zip(row, thresholds)]
         assert found == next((k for k, leaves in enumerate(sure) if leaves), 2)
 
 

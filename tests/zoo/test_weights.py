@@ -162,7 +162,9 @@ def test_the_shipped_files_hold_every_weight_of_their_model(name):
 # Damage
 
 
-@pytest.mark.parametrize("data", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n" + b"0" * 99])
+@pytest.mark.parametrize(
+    "data", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n" + b"0" * 99]
+)
 def test_a_damaged_file_is_named(generic, tmp_path, data):
     (tmp_path / "weights.h5").write_bytes(data)
     with pytest.raises(ValueError, match=r"weights\.h5 is damaged: it is not HDF5"):
@@ -179,7 +181,9 @@ def test_half_a_file_is_damaged(generic, tmp_path):
 def test_a_file_of_a_newer_version_says_so(generic, tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file.attrs["format"] = 3
-    with pytest.raises(ValueError, match="has format 3, and this version reads up to 2"):
+    with pytest.raises(
+        ValueError, match="has format 3, and this version reads up to 2"
+    ):
         weights.load(tmp_path / "weights.h5", generic())
 
 
