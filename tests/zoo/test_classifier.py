@@ -61,6 +61,7 @@ def classifier_logits(classifier, images):
 
 # Inputs and outputs
 
+
 @pytest.mark.parametrize("height, width", [(8, 8), (50, 28), (64, 64)])
 def test_images_of_other_sizes_are_resized(classifier, images, height, width):
     images = np.resize(images, (8, height, width, 3)).astype("float32")
@@ -95,9 +96,7 @@ def test_every_kind_of_network_logs_its_exits(
 ):
     network, history = network
     expected = expected_metrics(network, network.predict(images, verbose=0), labels)
-    logs = network.evaluate(
-        images, labels, batch_size=64, verbose=0, return_dict=True
-    )
+    logs = network.evaluate(images, labels, batch_size=64, verbose=0, return_dict=True)
     assert logs.keys() == {"loss", *expected}
     assert {key: logs[key] for key in expected} == pytest.approx(expected, rel=1e-5)
     assert set(history) == {"loss", *expected}
@@ -124,6 +123,7 @@ def test_every_kind_of_network_survives_saving(network, images, tmp_path):
 
 
 # Arguments
+
 
 @pytest.mark.parametrize(
     "arguments, message",

@@ -621,6 +621,8 @@ def test_an_unusable_target_is_rejected(target):
     ],
 )
 def test_an_unknown_rule_is_named_with_the_known_ones(call):
-    message = "no exit rule 'margin'; choose from score_margin, max_probability, entropy"
+    message = (
+        "no exit rule 'margin'; choose from score_margin, max_probability, entropy"
+    )
     with pytest.raises(ValueError, match=message):
         call()

@@ -391,9 +391,7 @@ def test_saving_keeps_everything_that_a_model_notes(
     generic, images, logits, labels, tmp_path, policy
 ):
     with zoo.backends.dtype_policy(policy):
-        saved = generic(
-            exit_rule="entropy", exit_weights=[0.5, 0.25, 1], name="mine"
-        )
+        saved = generic(exit_rule="entropy", exit_weights=[0.5, 0.25, 1], name="mine")
     saved.frontier = exits.frontier(logits, labels, saved.macs)
     saved.class_names = tuple("abcdefghij")
     saved.thresholds = saved.frontier[1].thresholds
@@ -411,9 +409,11 @@ def test_saving_keeps_everything_that_a_model_notes(
     assert [layer.dtype_policy.name for layer in found.layers[1:]] == [
         layer.dtype_policy.name for layer in saved.layers[1:]
     ]
-    assert found.get_layer("block1").compute_dtype == saved.get_layer(
-        "block1"
-    ).compute_dtype == (policy.removeprefix("mixed_"))
+    assert (
+        found.get_layer("block1").compute_dtype
+        == saved.get_layer("block1").compute_dtype
+        == (policy.removeprefix("mixed_"))
+    )
     np.testing.assert_allclose(found(images), saved(images), atol=1e-5)
     assert float(found.optimizer.learning_rate) == 0.125
     assert isinstance(found.loss, Brier)

@@ -451,9 +451,7 @@ def test_saving_over_a_model_replaces_it(copy, plain):
     [(weights, "dumps"), (hashlib, "sha256"), (registry, "render")],
     ids=["dumps", "sha256", "render"],
 )
-def test_a_save_that_fails_keeps_the_old_model(
-    copy, plain, module, step, monkeypatch
-):
+def test_a_save_that_fails_keeps_the_old_model(copy, plain, module, step, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
@@ -518,7 +516,9 @@ def test_a_config_without_a_usable_part_is_damaged(saved, copy, changes):
 def test_an_unknown_format_is_named(saved, copy):
     text = json.dumps(records.to_dict(saved.record) | {"format": 3})
     (copy / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="has format 3, and this version reads up to 2"):
+    with pytest.raises(
+        ValueError, match="has format 3, and this version reads up to 2"
+    ):
         zoo.load(copy)
 
 
@@ -550,7 +550,8 @@ def test_models_are_listed_in_order_by_pattern(shelf, patterns, names):
 
 @pytest.mark.parametrize("function", [registry.record, zoo.card, zoo.load])
 @pytest.mark.parametrize(
-    "name, hint", [("a_digit", "Did you mean 'a_digits'"), ("xyz!", "choose from a_cif")]
+    "name, hint",
+    [("a_digit", "Did you mean 'a_digits'"), ("xyz!", "choose from a_cif")],
 )
 def test_an_unknown_name_gives_near_matches_and_the_known(shelf, function, name, hint):
     with pytest.raises(ValueError, match=f"no pretrained model '{name}'.*{hint}"):
@@ -597,7 +598,7 @@ def test_the_command_on_the_card_repeats_the_recorded_training(name):
     command = after.split("```")[1].replace("\\\n", " ")
     start, *arguments = command.split("python -m zoo ")[1:]
     assert not arguments
-    given = commands._parser().parse_args(start.split())
+    given = commands.commands().parser.parse_args(start.split())
     facts, recipe = record.training, record.recipe
     for key in ("epochs", "batch_size", "learning_rate", "weight_decay"):
         assert getattr(given, key) == recipe[key]
