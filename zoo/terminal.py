@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pathlib
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +105,8 @@ class CommandLine:
         try:
             if options.keras:
                 import_keras()
+            for path in getattr(options, "files", ()):
+                run_file(path)
             return options.run(options) or 0
         except self.errors as error:
             return self._failed(options, str(error), 1)
@@ -175,6 +178,29 @@ def _silent() -> Iterator[None]:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def add_load(parser: argparse.ArgumentParser) -> None:
+    """The option `--load`; the files are run before the command is."""
+    parser.add_argument(
+        "--load",
+        dest="files",
+        type=pathlib.Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="first run a Python file of your own, such as one that registers a head "
+        "or a data set; may be repeated",
+    )
+
+
+def run_file(path: str | os.PathLike) -> None:
+    """Run a Python file of the user's, for what it registers.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    runpy.run_path(os.fspath(path), run_name=pathlib.Path(path).stem)
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
