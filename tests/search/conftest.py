@@ -60,8 +60,9 @@ def leaving(architecture):
 
 
 class FakeModel:
-    def save_weights(self, path):
-        pathlib.Path(path).write_bytes(b"weights")
+    """A model without weights."""
+
+    layers = ()
 
 
 def fake_train(tuner, architecture, trial):
