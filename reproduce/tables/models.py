@@ -84,14 +84,7 @@ def _baselines(results: pathlib.Path) -> Table:
         )
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
-        [
-            (
-                DESCRIPTIONS[record.name],
-                str(records.epochs(record)),
-                *_accuracies(record),
-            )
-            for record in found
-        ],
+        [(DESCRIPTIONS[record.name], *_accuracies(record)) for record in found],
         remark,
     )
 
