@@ -7,8 +7,8 @@ import os
 import numpy as np
 
 from figures.style import figure
+from reproduce.records import model_record
 from zoo import data, registry
-from zoo.cards import exit_names
 
 COLUMNS = 8
 
@@ -30,17 +30,17 @@ def examples(
         ValueError: There is no such model.
         FileNotFoundError: The data set is nowhere.
     """
-    record = registry.config(name)
-    if "data" not in record:
+    record = model_record(name)
+    if record.data is None:
         raise ValueError(f"{name} records no data set.")
     model = registry.load(name)
-    dataset = data.load(record["data"]["name"], data_dir)
+    dataset = data.load(record.data.name, data_dir)
     images, labels = dataset.test
     answers = model.predict_early(images)
-    names = exit_names(record["model"])
+    names = record.exit_names
     with figure(out, 8.0, 1.1 * len(names) + 0.6, len(names), COLUMNS) as panels:
         np.ravel(panels)[0].figure.suptitle(
-            f"{record['name']}: the first test images that leave at each exit, and the "
+            f"{record.name}: the first test images that leave at each exit, and the "
             "share of all that do",
             fontsize=9,
         )

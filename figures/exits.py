@@ -7,8 +7,7 @@ import os
 import numpy as np
 
 from figures.style import COLOURS, figure
-from zoo import registry
-from zoo.cards import exit_names
+from reproduce.records import model_record
 
 
 def exits(name: str, out: str | os.PathLike) -> None:
@@ -21,20 +20,18 @@ def exits(name: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: There is no such model, or it has no recorded results.
     """
-    record = registry.config(name)
-    if "results" not in record:
+    record = model_record(name)
+    if not record.results:
         raise ValueError(f"{name} has no recorded results.")
-    test = record["results"]["test"]
+    test = record.results["test"]
     names = [
         f"{exit_name}\n{macs / 1e6:.2f} M"
-        for exit_name, macs in zip(
-            exit_names(record["model"]), test["macs"]["standard"]
-        )
+        for exit_name, macs in zip(record.exit_names, test.macs["standard"])
     ]
     bars = (
-        ("images that leave here", test["utilisation"], COLOURS[5], ""),
-        ("accuracy of those", test["leaving_accuracy"], COLOURS[0], "//"),
-        ("accuracy on all images", test["exit_accuracy"], COLOURS[4], ".."),
+        ("images that leave here", test.utilisation, COLOURS[5], ""),
+        ("accuracy of those", test.leaving_accuracy, COLOURS[0], "//"),
+        ("accuracy on all images", test.exit_accuracy, COLOURS[4], ".."),
     )
     with figure(out) as axes:
         places, width = np.arange(len(names)), 0.27
@@ -55,7 +52,5 @@ def exits(name: str, out: str | os.PathLike) -> None:
         axes.set_yticks(range(0, 101, 20))
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("%")
-        axes.set_title(
-            f"{record['name']} on the test split of {record['data']['name']}"
-        )
+        axes.set_title(f"{record.name} on the test split of {record.data.name}")
         axes.legend(loc="upper center", ncols=3, fontsize=8)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from figures.style import COLOURS, figure
-from zoo import registry
-from zoo.cards import exit_names
+from reproduce.records import model_record
 
 
 def frontier(name: str, out: str | os.PathLike) -> None:
@@ -23,26 +22,26 @@ def frontier(name: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: There is no such model, or it has no recorded frontier.
     """
-    record = registry.config(name)
-    if not record.get("frontier") or "results" not in record:
+    record = model_record(name)
+    if not record.frontier or not record.results:
         raise ValueError(f"{name} has no recorded frontier.")
-    points, test = record["frontier"], record["results"]["test"]
+    points, test = record.frontier, record.results["test"]
     with figure(out) as axes:
         axes.plot(
-            [point["average_macs"] / 1e6 for point in points],
-            [100 * point["accuracy"] for point in points],
+            [point.average_macs / 1e6 for point in points],
+            [100 * point.accuracy for point in points],
             drawstyle="steps-post",
             label="threshold settings (validation split)",
         )
         axes.plot(
-            [macs / 1e6 for macs in test["macs"]["standard"]],
-            [100 * accuracy for accuracy in test["exit_accuracy"]],
+            [macs / 1e6 for macs in test.macs["standard"]],
+            [100 * accuracy for accuracy in test.exit_accuracy],
             "s",
             color=COLOURS[1],
             label="every image at one exit (test split)",
         )
         for exit_name, macs, accuracy in zip(
-            exit_names(record["model"]), test["macs"]["standard"], test["exit_accuracy"]
+            record.exit_names, test.macs["standard"], test.exit_accuracy
         ):
             axes.annotate(
                 exit_name,
@@ -53,8 +52,8 @@ def frontier(name: str, out: str | os.PathLike) -> None:
                 fontsize=8,
             )
         axes.plot(
-            test["average_macs"]["standard"] / 1e6,
-            100 * test["accuracy"],
+            test.average_macs["standard"] / 1e6,
+            100 * test.accuracy,
             "*",
             markersize=14,
             color=COLOURS[2],
@@ -63,5 +62,5 @@ def frontier(name: str, out: str | os.PathLike) -> None:
         axes.margins(0.08, 0.12)
         axes.set_xlabel("average MACs an image (millions)")
         axes.set_ylabel("accuracy (%)")
-        axes.set_title(record["name"])
+        axes.set_title(record.name)
         axes.legend(loc="lower right")

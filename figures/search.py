@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from figures.style import COLOURS, figure
-from search import settings as searches
+from search import reading
 
 
 def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
@@ -18,24 +18,24 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
     Raises:
         ValueError: It is no search, or no candidate is trained yet.
     """
-    record = searches.record(source)
-    candidates = record["candidates"]
+    record = reading.record(source)
+    candidates = record.candidates
     if not candidates:
         raise ValueError(f"{source} has no trained candidates yet.")
-    metrics = {candidate["trial"]: candidate["metrics"] for candidate in candidates}
-    initial, settings = record["settings"]["initial_trials"], record["settings"]
-    if settings["method"] == "random":
-        initial = settings["trials"]
-    random = [c for c in candidates if int(c["trial"]) < initial]
-    proposed = [c for c in candidates if int(c["trial"]) >= initial]
+    metrics = {candidate.trial: candidate.metrics for candidate in candidates}
+    settings, initial = record.settings, record.settings.initial_trials
+    if settings.method == "random":
+        initial = settings.trials
+    random = [c for c in candidates if int(c.trial) < initial]
+    proposed = [c for c in candidates if int(c.trial) >= initial]
     with figure(out, 8.4, 4.2, columns=2) as (left, right):
         for part, marker, colour, label in (
             (random, "o", COLOURS[5], "random candidates"),
             (proposed, "s", COLOURS[0], "proposed candidates"),
         ):
             left.plot(
-                [c["metrics"]["average_macs"] / 1e6 for c in part],
-                [100 * c["metrics"]["error"] for c in part],
+                [c.metrics["average_macs"] / 1e6 for c in part],
+                [100 * c.metrics["error"] for c in part],
                 *(marker,),
                 color=colour,
                 markersize=4,
@@ -43,7 +43,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
             )
         front = sorted(
             (metrics[trial]["average_macs"] / 1e6, 100 * metrics[trial]["error"])
-            for trial in record["front"]
+            for trial in record.front
         )
         left.plot(
             *zip(*front),
@@ -54,15 +54,15 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
             label="front of candidates",
         )
         left.plot(
-            [point["average_macs"] / 1e6 for point in record["fine_front"]],
-            [100 * point["error"] for point in record["fine_front"]],
+            [point.average_macs / 1e6 for point in record.settings_front],
+            [100 * point.error for point in record.settings_front],
             "--",
             color=COLOURS[2],
             label="front of all thresholds",
         )
-        if settings["target_macs"]:
+        if settings.target_macs:
             left.axvline(
-                settings["target_macs"] / 1e6,
+                settings.target_macs / 1e6,
                 color=COLOURS[6],
                 linestyle=":",
                 linewidth=1,
@@ -72,12 +72,12 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         left.xaxis.set_major_formatter("{x:g}")
         left.xaxis.set_minor_formatter("{x:g}")
         left.tick_params(axis="x", which="minor", labelsize=8)
-        left.set_xlabel(f"average MACs an image (millions, {settings['convention']})")
+        left.set_xlabel(f"average MACs an image (millions, {settings.convention})")
         left.set_ylabel("validation error (%)")
         left.legend(
             fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2
         )
-        volumes = [volume for _, volume in record["hypervolume"]]
+        volumes = [volume for _, volume in record.hypervolume]
         right.plot(range(1, len(volumes) + 1), volumes, drawstyle="steps-post")
         if proposed:
             right.axvline(initial, color=COLOURS[6], linestyle=":", linewidth=1)
@@ -92,4 +92,4 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         right.set_ylim(0)
         right.set_xlabel("trained candidates")
         right.set_ylabel("hypervolume (share of the box)")
-        left.figure.suptitle(f"{settings['method']} on {settings['data']}")
+        left.figure.suptitle(f"{settings.method} on {settings.data}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
 
 from figures.style import COLOURS, MARKERS, figure
-from reproduce.experiments import RESULTS
+from reproduce.records import (
+    RESULTS,
+    SURROGATES,
+    SurrogateQualityRecord,
+    check_folder,
+)
+from zoo import records
 
-RECORD = RESULTS.parent / "surrogates_archive.json"
+RECORD = RESULTS / SURROGATES
 UNITS = {"error": "error (%)", "average MACs": "average MACs (millions)"}
 
 
@@ -23,10 +27,10 @@ def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> No
     Raises:
         ValueError: The record is another one.
     """
-    found = json.loads(pathlib.Path(record).read_text(encoding="utf-8"))
-    if "true" not in found.get("rows", [{}])[0]:
-        raise ValueError(f"{record} holds no predictions.")
-    others = found["rows"][0]["n"] - 1
+    if record == RECORD:
+        check_folder(RESULTS)  # says where it is, if it is not here
+    found = records.read(record, SurrogateQualityRecord)
+    others = found.rows[0].quality.n - 1
     with figure(out, 8.4, 4.0, columns=2) as panels:
         panels[0].figure.suptitle(
             f"The authors' candidates, each predicted from the {others} others"
@@ -34,17 +38,17 @@ def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> No
         for axes, (target, label) in zip(panels, UNITS.items()):
             rows = [
                 row
-                for row in found["rows"]
-                if row["target"] == target and row["inputs"] == "genes and costs"
+                for row in found.rows
+                if row.target == target and row.inputs == "genes and costs"
             ]
             for row, colour, marker in zip(rows, COLOURS, MARKERS):
                 axes.plot(
-                    row["true"],
-                    row["predicted"],
+                    row.true,
+                    row.predicted,
                     marker,
                     color=colour,
                     markersize=5,
-                    label=f"{row['surrogate']}, Spearman {row['spearman']:.2f}",
+                    label=f"{row.surrogate}, Spearman {row.quality.spearman:.2f}",
                 )
             ends = [f([*axes.get_xlim(), *axes.get_ylim()]) for f in (min, max)]
             axes.plot(ends, ends, color=COLOURS[6], linewidth=1, linestyle=":")

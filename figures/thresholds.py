@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from figures.style import figure
+from reproduce.records import model_record
 from zoo import data, registry
 from zoo import exits as rule
-from zoo.cards import exit_names
 
 
 def thresholds(
@@ -34,18 +34,18 @@ def thresholds(
         ValueError: There is no such model, or it lacks one of the exits.
         FileNotFoundError: The data set is nowhere.
     """
-    record = registry.config(name)
-    if "data" not in record:
+    record = model_record(name)
+    if record.data is None:
         raise ValueError(f"{name} records no data set.")
     model = registry.load(name)
-    names = exit_names(record["model"])[:-1]
+    names = record.exit_names[:-1]
     if len(set(exits)) != 2 or not all(1 <= k <= len(names) for k in exits):
         raise ValueError(
             f"exits is {tuple(exits)}; expected two different ones of "
             f"1 to {len(names)}, the exits of {name} but the last."
         )
     across, up = (k - 1 for k in exits)
-    images, labels = data.load(record["data"]["name"], data_dir).validation
+    images, labels = data.load(record.data.name, data_dir).validation
     logits = model.predict(images, batch_size=256, verbose=0)
     side = len(rule.GRID)
     accuracy, spent = np.zeros((side, side)), np.zeros((side, side))
@@ -59,7 +59,7 @@ def thresholds(
     ticks = [*range(1, side - 1, 4), side - 1]
     with figure(out, 8.4, 3.8, columns=2) as panels:
         panels[0].figure.suptitle(
-            f"{record['name']} on the validation split of {record['data']['name']}"
+            f"{record.name} on the validation split of {record.data.name}"
         )
         for axes, values, title, norm in (
             (panels[0], accuracy, "accuracy (%)", "linear"),

@@ -84,14 +84,7 @@ def _baselines(results: pathlib.Path) -> Table:
         )
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
-        [
-            (
-                DESCRIPTIONS[record.name],
-                str(records.epochs(record)),
-                *_accuracies(record),
-            )
-            for record in found
-        ],
+        [(DESCRIPTIONS[record.name], *_accuracies(record)) for record in found],
         remark,
     )
 
@@ -120,14 +113,14 @@ def _guess(results: pathlib.Path) -> Table:
     shipped = records.model_record(SHIPPED)
     found = [shipped, *_named(results, GUESS)]
     cheapest = [
-        f"`{record.name}` from "
+        f"`{record.name}` "
         + million(min(point.average_macs for point in record.frontier))
         for record in found
     ]
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
         [(f"`{record.name}`", *_accuracies(record)) for record in found],
-        "They serve budgets from so much on (standard convention): "
+        "The lowest average MACs that each can be set to (standard convention): "
         f"{', '.join(cheapest)}.",
     )
 

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
+import search
 import zoo
 from figures.surrogates import RECORD, surrogates
 from reproduce import published
-from reproduce.experiments import RESULTS
-from zoo import data, registry
+from reproduce.records import RESULTS, SurrogateQualityRecord, model_record
+from zoo import data, records, registry
 
-SEARCHES = sorted((RESULTS.parent / "searches").glob("*.json"))
+SEARCHES = sorted((RESULTS / "searches").glob("*.json"))
 
 
 def lines(axes, label=None):
@@ -64,16 +65,16 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
     names = [
         name
         for name in registry.list_models()
-        if registry.config(name)["data"]["name"] == "cifar10"
+        if model_record(name).data.name == "cifar10"
     ]
     drawn = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
     *frontiers, legend = drawn
     assert legend.get_label() == "threshold settings (validation)"
     assert len(frontiers) == len(names) > 0
     for name in names:
-        test = registry.config(name)["results"]["test"]
+        test = model_record(name).results["test"]
         star = lines(axes, f"{name} (test)").ravel()
-        expected = test["average_macs"]["aebnas"] / 1e6, 100 * test["accuracy"]
+        expected = test.average_macs["aebnas"] / 1e6, 100 * test.accuracy
         np.testing.assert_allclose(star, expected)
         points = registry.operating_points(name, "aebnas")
         shown = [(p.average_macs / 1e6, 100 * p.accuracy) for p in points]
@@ -89,18 +90,20 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
 
 def test_bars_are_as_high_as_the_record_says(draw):
     (axes,) = draw("exits", "aebnas_digits")
-    test = registry.config("aebnas_digits")["results"]["test"]
+    test = model_record("aebnas_digits").results["test"]
     keys = ("utilisation", "leaving_accuracy", "exit_accuracy")
     for bars, key in zip(axes.containers, keys, strict=True):
         heights = [bar.get_height() for bar in bars]
-        assert heights == pytest.approx([100 * (each or 0) for each in test[key]])
+        assert heights == pytest.approx(
+            [100 * (each or 0) for each in getattr(test, key)]
+        )
     ticks = [label.get_text() for label in axes.get_xticklabels()]
     spent = [text.split("\n")[1] for text in ticks]
-    assert spent == [f"{macs / 1e6:.2f} M" for macs in test["macs"]["standard"]]
+    assert spent == [f"{macs / 1e6:.2f} M" for macs in test.macs["standard"]]
 
 
 def test_an_exit_that_nothing_leaves_at_has_an_empty_bar(draw, tmp_path):
-    record = registry.config("aebnas_digits")
+    record = records.to_dict(model_record("aebnas_digits"))
     record["results"]["test"]["leaving_accuracy"][0] = None
     (tmp_path / "config.json").write_text(json.dumps(record))
     (axes,) = draw("exits", tmp_path)
@@ -165,10 +168,10 @@ def test_examples_are_the_first_test_images_of_each_exit(draw):
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
 def test_a_search_shows_candidates_fronts_and_hypervolume_of_its_record(path, draw):
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = search.record(path)
     left, right = draw("search", path)
-    initial = record["settings"]["initial_trials"]
-    metrics = {c["trial"]: c["metrics"] for c in record["candidates"]}
+    initial = record.settings.initial_trials
+    metrics = {c.trial: c.metrics for c in record.candidates}
 
     def points(trials):
         found = [(metrics[t]["average_macs"], metrics[t]["error"]) for t in trials]
@@ -183,15 +186,15 @@ def test_a_search_shows_candidates_fronts_and_hypervolume_of_its_record(path, dr
     rest = [trial for trial in metrics if int(trial) >= initial]
     np.testing.assert_allclose(drawn("random candidates"), points(random))
     np.testing.assert_allclose(drawn("proposed candidates"), points(rest))
-    np.testing.assert_allclose(drawn("front of candidates"), points(record["front"]))
-    fine = [(p["average_macs"] / 1e6, 100 * p["error"]) for p in record["fine_front"]]
+    np.testing.assert_allclose(drawn("front of candidates"), points(record.front))
+    fine = [(p.average_macs / 1e6, 100 * p.error) for p in record.settings_front]
     np.testing.assert_allclose(lines(left, "front of all thresholds").T, fine)
-    target = record["settings"]["target_macs"]
+    target = record.settings.target_macs
     assert lines(left, "target")[0].tolist() == [target / 1e6] * 2
     volumes, proposed = lines(right)
-    count = len(record["hypervolume"])
+    count = len(record.hypervolume)
     assert volumes[0].tolist() == list(range(1, count + 1))
-    assert volumes[1].tolist() == [volume for _, volume in record["hypervolume"]]
+    assert volumes[1].tolist() == [volume for _, volume in record.hypervolume]
     assert proposed[0].tolist() == [initial] * 2
 
 
@@ -224,12 +227,12 @@ def test_a_search_without_a_target_has_no_line_for_it(draw, tmp_path):
 
 def test_surrogates_show_every_prediction_against_the_truth(draw):
     panels = draw("surrogates")
-    rows = json.loads(RECORD.read_text(encoding="utf-8"))["rows"]
+    rows = records.read(RECORD, SurrogateQualityRecord).rows
     for axes, target in zip(panels, ("error", "average MACs"), strict=True):
         for row in rows:
-            if (row["target"], row["inputs"]) == (target, "genes and costs"):
-                label = f"{row['surrogate']}, Spearman {row['spearman']:.2f}"
-                expected = [row["true"], row["predicted"]]
+            if (row.target, row.inputs) == (target, "genes and costs"):
+                label = f"{row.surrogate}, Spearman {row.quality.spearman:.2f}"
+                expected = [row.true, row.predicted]
                 np.testing.assert_allclose(lines(axes, label), expected)
         assert len(axes.get_lines()) == 3  # two surrogates and the diagonal
 
@@ -237,5 +240,5 @@ def test_surrogates_show_every_prediction_against_the_truth(draw):
 def test_a_record_without_predictions_is_an_error(tmp_path):
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"rows": [{"surrogate": "mlp"}]}))
-    with pytest.raises(ValueError, match="holds no predictions"):
+    with pytest.raises(ValueError, match="record.json does not say what kind"):
         surrogates(tmp_path / "figure.png", path)

@@ -5,10 +5,10 @@ import pytest
 
 import zoo
 from figures.__main__ import FIGURES, main
-from reproduce.experiments import RESULTS
-from zoo import registry
+from reproduce.records import RESULTS, model_record
+from zoo import records
 
-(SEARCH, *_) = sorted((RESULTS.parent / "searches").glob("*.json"))
+(SEARCH, *_) = sorted((RESULTS / "searches").glob("*.json"))
 COMMANDS = {
     "frontier": ["aebnas_digits"],
     "models": ["cifar10"],
@@ -63,7 +63,7 @@ def test_data_without_a_pretrained_model_are_an_error(fail):
 
 
 def test_a_model_without_results_has_no_figure_of_its_exits(tmp_path, fail):
-    record = registry.config("aebnas_digits")
+    record = records.to_dict(model_record("aebnas_digits"))
     del record["results"]
     (tmp_path / "config.json").write_text(json.dumps(record))
     assert "no recorded results" in fail("exits", tmp_path)
@@ -72,7 +72,7 @@ def test_a_model_without_results_has_no_figure_of_its_exits(tmp_path, fail):
 @pytest.mark.parametrize("exits", [(0, 1), (1, 1), (1, 9), (-1, 1)])
 def test_exits_that_a_model_lacks_are_an_error(exits, fail):
     message = fail("thresholds", "aebnas_digits", "--exits", *exits)
-    last = len(registry.config("aebnas_digits")["model"]["thresholds"])
+    last = len(model_record("aebnas_digits").exit_names) - 1
     assert f"exits is {exits}" in message and f"1 to {last}," in message
 
 
@@ -90,12 +90,12 @@ def test_a_folder_without_a_search_is_an_error(fail, tmp_path):
 def test_a_file_that_is_no_record_is_an_error(fail, tmp_path):
     path = tmp_path / "record.json"
     path.write_text('{"settings": {}}')
-    assert "holds no record of a search" in fail("search", path)
+    assert "record.json" in fail("search", path)
 
 
 def test_a_search_without_candidates_is_an_error(fail, tmp_path):
     path = tmp_path / "record.json"
-    empty = {"candidates": [], "front": [], "fine_front": [], "hypervolume": []}
+    empty = {"candidates": [], "front": [], "settings_front": [], "hypervolume": []}
     path.write_text(json.dumps(json.loads(SEARCH.read_text("utf-8")) | empty))
     assert "no trained candidates yet" in fail("search", path)
 

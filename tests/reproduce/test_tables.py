@@ -1,16 +1,19 @@
 import csv
+import dataclasses
 import io
-import json
 import re
 import statistics
 
 import numpy as np
 import pytest
 
-from reproduce import experiments, published, tables
+from reproduce import experiments, published, records, runs, tables
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS
-from reproduce.tables import Row
+from reproduce.records import RESULTS, SurrogateQualityRecord, model_record
+from reproduce.tables import Table, comparison, forms
+from reproduce.tables.comparison import Row
+from zoo import records as zoo_records
 from zoo import registry
 
 # What the sources print for CIFAR-10 at about 2.44 M average MACs, in percent.
@@ -24,33 +27,8 @@ SYSTEMS = {
 TARGET = 2.44e6
 
 
-@pytest.fixture
-def write(tmp_path):
-    """A function: write a record of made-up numbers."""
-    (tmp_path / "reduced").mkdir()
-
-    def write(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6):
-        evaluation = {"accuracy": 0.99, "average_macs": 3e6}
-        candidate = {"trial": "1", "evaluation": evaluation, "architecture": {}}
-        record = {
-            "experiment": name,
-            "scale": scale,
-            "settings": EXPERIMENTS[name].settings(scale, seed).to_dict(),
-            "candidates": [candidate],
-            **{"front": ["1"], "fine_front": [], "hypervolume": []},
-            "selected": {
-                "trial": "1",
-                "test": {
-                    "accuracy": accuracy,
-                    "average_macs": {"aebnas": average, "standard": 2 * average},
-                },
-            },
-        }
-        path = tmp_path / scale / f"{name}_seed{seed}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(record))
-
-    return write
+def as_dicts(table):
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def measured(rows):
@@ -73,13 +51,13 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
         "cifar10_nachos": [(0.6523, 2.1e6), (0.6391, 2.3e6)],
         "cifar10_static": [(0.5, 3e6), (0.6, 3e6)],
     }
-    for name, runs in values.items():
-        for seed, run in enumerate(runs, 1):
-            write(name, seed, "reduced", *run)
+    for name, pairs in values.items():
+        for seed, run in enumerate(pairs, 1):
+            write(name, seed, accuracy=run[0], average=run[1])
     rows = measured(call("table", "cifar10", "--results", tmp_path, "--json"))
     assert set(rows) == {SYSTEMS[name] for name in values}
-    for name, runs in values.items():
-        accuracy, average = zip(*runs)
+    for name, pairs in values.items():
+        accuracy, average = zip(*pairs)
         accuracy = [100 * each for each in accuracy]
         average = [each / 1e6 for each in average]
         system, mean = SYSTEMS[name], statistics.mean(accuracy)
@@ -103,10 +81,9 @@ def test_a_table_has_mean_spread_seeds_and_difference_of_searches(
 
 
 def test_one_seed_has_no_spread_and_scales_are_rows_of_their_own(write, tmp_path):
-    write("cifar10_edanas", 3, "reduced", 0.61, 2.1e6)
-    write("cifar10_edanas", 1, "paper", 0.66, 2.2e6)
-    columns, rows, _ = tables.table("cifar10", tmp_path)
-    rows = [dict(zip(columns, row)) for row in rows]
+    write("cifar10_edanas", 3, accuracy=0.61, average=2.1e6)
+    write("cifar10_edanas", 1, "paper", accuracy=0.66, average=2.2e6)
+    rows = as_dicts(tables.table("cifar10", tmp_path))
     rows = [row for row in rows if "`cifar10_edanas`" in row["protocol or source"]]
     cells = [(row["accuracy (%)"], row["average MACs (M, aebnas)"]) for row in rows]
     assert cells == [("61.00", "2.10"), ("66.00", "2.20")]
@@ -117,19 +94,20 @@ def test_one_seed_has_no_spread_and_scales_are_rows_of_their_own(write, tmp_path
 
 def test_a_record_that_run_wrote_becomes_a_row(ran, tmp_path):
     done = ran("cifar10_aebnas")
-    (tmp_path / "reduced").mkdir()
-    settings = EXPERIMENTS["cifar10_aebnas"].settings("reduced", 1).to_dict()
-    record = json.dumps(done.record | {"scale": "reduced", "settings": settings})
-    (tmp_path / "reduced" / done.path.name).write_text(record)
-    columns, rows, _ = tables.table("cifar10", tmp_path)
-    row = measured(dict(zip(columns, row)) for row in rows)["AEBNAS"]
-    test = done.record["selected"]["test"]
-    assert row["accuracy (%)"] == f"{100 * test['accuracy']:.2f}"
-    assert (
-        row["average MACs (M, aebnas)"] == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
+    record = dataclasses.replace(
+        done.record,
+        scale="reduced",
+        settings=EXPERIMENTS["cifar10_aebnas"].settings("reduced", 1),
     )
-    spent = test["average_macs"]["aebnas"]
-    score = 100 * test["accuracy"] - 10 * abs(spent / TARGET - 1)
+    path = tmp_path / "experiments" / "reduced" / done.path.name
+    path.parent.mkdir(parents=True)
+    zoo_records.write(path, record)
+    row = measured(as_dicts(tables.table("cifar10", tmp_path)))["AEBNAS"]
+    test = done.record.selected.test
+    spent = test.average_macs["aebnas"]
+    assert row["accuracy (%)"] == f"{100 * test.accuracy:.2f}"
+    assert row["average MACs (M, aebnas)"] == f"{spent / 1e6:.2f}"
+    score = 100 * test.accuracy - 10 * abs(spent / TARGET - 1)
     assert float(row["score"]) == pytest.approx(score, abs=0.006)
 
 
@@ -153,29 +131,23 @@ def test_the_ablation_sets_tuned_thresholds_beside_fixed_ones(write, tmp_path, c
     [("cifar10", "cifar10"), ("svhn", "svhn_cropped"), ("cifar100", "cifar100")],
 )
 def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data):
-    columns, rows, _ = tables.table(name)
-    rows = {row[0]: dict(zip(columns, row)) for row in rows if row[0].startswith("`")}
-    records = [registry.config(model) for model in registry.list_models()]
-    for path in tables.BASELINES.glob("*.json"):
-        records.append(json.loads(path.read_text(encoding="utf-8")))
-    records = [r for r in records if r["data"]["name"] == data]
-    assert set(rows) == {f"`{record['name']}`" for record in records}
+    rows = {row["system"]: row for row in as_dicts(tables.table(name))}
+    rows = {system: row for system, row in rows.items() if system.startswith("`")}
+    found = [model_record(model) for model in registry.list_models()]
+    found += records.models(RESULTS)
+    found = [record for record in found if record.data.name == data]
+    assert set(rows) == {f"`{record.name}`" for record in found}
     accuracies = {row.system: row.accuracy for row in published.rows(data)}
-    for record in records:
-        row, test = rows[f"`{record['name']}`"], record["results"]["test"]
+    for record in found:
+        row, test = rows[f"`{record.name}`"], record.results["test"]
         assert row["kind"] == "measured"
-        assert row["accuracy (%)"] == f"{100 * test['accuracy']:.2f}"
-        assert (
-            row["average MACs (M, aebnas)"]
-            == f"{test['average_macs']['aebnas'] / 1e6:.2f}"
-        )
-        assert (
-            f"{record['training']['recipe']['epochs']} epochs"
-            in (row["protocol or source"])
-        )
-        assert record["notes"][0] in row["protocol or source"]
-        beside = accuracies.get(tables.BESIDE.get(record["name"]))
-        difference = "" if beside is None else 100 * test["accuracy"] - beside
+        assert row["accuracy (%)"] == f"{100 * test.accuracy:.2f}"
+        spent = test.average_macs["aebnas"] / 1e6
+        assert row["average MACs (M, aebnas)"] == f"{spent:.2f}"
+        assert f"{record.recipe['epochs']} epochs" in row["protocol or source"]
+        assert record.notes[0] in row["protocol or source"]
+        beside = accuracies.get(comparison.BESIDE.get(record.name))
+        difference = "" if beside is None else 100 * test.accuracy - beside
         assert row["difference"] == (difference and f"{difference:+.2f}")
         assert bool(row["compared with"]) == bool(row["difference"])
 
@@ -186,7 +158,7 @@ def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data):
 @pytest.mark.parametrize("data", ["cifar10", "svhn_cropped", "cifar100"])
 def test_every_published_network_is_a_row_with_its_source(data):
     name = {"svhn_cropped": "svhn"}.get(data, data)
-    rows = tables.table(name)[1]
+    rows = tables.table(name).rows
     rows = [row for row in rows if row[1] in ("published", "derived")]
     expected = [row for row in published.PUBLISHED if row.data == data]
     assert sorted(row[0] for row in rows) == sorted(row.system for row in expected)
@@ -200,7 +172,7 @@ def test_every_published_network_is_a_row_with_its_source(data):
         assert spread == [f"{s:.2f}" for s in [row.accuracy_spread] if s is not None]
         assert cells[3].startswith("~") == row.approximate
         target = "" if row.target_macs is None else f"{row.target_macs / 1e6:.2f}"
-        assert cells[4:9] == [target, "", "", "", ""]
+        assert list(cells[4:9]) == [target, "", "", "", ""]
         assert cells[9] == row.source != ""
 
 
@@ -226,8 +198,7 @@ def test_accuracies_of_aebnas_that_are_not_available_are_empty(name, call):
 def test_a_search_is_not_set_beside_an_accuracy_that_is_not_available(write, tmp_path):
     write("svhn_aebnas")
     write("svhn_nachos", accuracy=0.8)
-    columns, rows, _ = tables.table("svhn", tmp_path)
-    rows = measured(dict(zip(columns, row)) for row in rows)
+    rows = measured(as_dicts(tables.table("svhn", tmp_path)))
     assert rows["AEBNAS"]["difference"] == ""
     assert rows["NACHOS"]["difference"] == "+0.04"  # published: 79.96
 
@@ -252,7 +223,7 @@ def searched(system, score, spread=0.1):
 def test_the_order_holds_or_not_by_the_score(scores, verdict, ranking):
     rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), scores))
     rows += [searched("Static NAS", 99), Row("NACHOS", "published", 99, 2e6, "a paper")]
-    sentence = tables.order(rows)
+    sentence = comparison.order(rows)
     assert "AEBNAS > NACHOS > EDANAS" in sentence
     assert verdict in sentence and "spread" not in sentence
     assert sentence.endswith(f": {', '.join(f'{each} ± 0.10' for each in ranking)}.")
@@ -263,21 +234,21 @@ def test_the_order_names_methods_no_further_apart_than_their_spread():
         *(searched("AEBNAS", 50, 0.5), searched("NACHOS", 49, 1.2)),
         searched("EDANAS", 47, 0.1),
     ]
-    sentence = tables.order(rows, "reduced")
+    sentence = comparison.order(rows, "reduced")
     assert "at the scale reduced" in sentence
     assert sentence.endswith("No further apart than their spread: AEBNAS and NACHOS.")
 
 
 def test_the_order_of_one_seed_is_said_to_say_little():
     rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), (3, 2, 1), [None] * 3))
-    assert tables.order(rows).endswith("EDANAS 1.00. One seed says little.")
+    assert comparison.order(rows).endswith("EDANAS 1.00. One seed says little.")
 
 
 @pytest.mark.parametrize("missing", range(3))
 def test_the_order_is_not_tested_without_records_of_every_method(missing):
     rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), (3, 2, 1)))
     rows[missing] = Row(rows[missing].system, "published", 70.0, 2e6, "a paper")
-    assert "not tested" in tables.order(rows)
+    assert "not tested" in comparison.order(rows)
 
 
 def test_the_table_ends_with_the_order(write, tmp_path, call):
@@ -338,7 +309,7 @@ def from_csv(text):
 FORMATS = {"markdown": from_markdown, "latex": from_latex, "csv": from_csv}
 
 
-@pytest.mark.parametrize("name", tables.TABLES)
+@pytest.mark.parametrize("name", ["cifar10", "svhn", "ablation", "thresholds"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_form_holds_the_same_cells(form, name, write, tmp_path, call):
     for experiment in (*SYSTEMS, "cifar10_threshold_01", "svhn_nachos"):
@@ -360,24 +331,24 @@ def test_special_characters_survive(form):
     rows = [["50 % & $5 #1", r"a_b {x} \y", "1 ± 2", ""]]
     columns = ["a, b", 'the "c"', "d", "e"]
     assert set(FORMATS) == set(tables.FORMATS)
-    text = tables.FORMATS[form](columns, rows)
+    text = forms.FORMATS[form](Table(columns, rows))
     assert FORMATS[form](text) == [columns, *rows]
 
 
 def test_the_table_of_surrogates_is_that_of_the_record(call):
-    path = experiments.RESULTS.parent / "surrogates_archive.json"
-    recorded = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    recorded = zoo_records.read(RESULTS / records.SURROGATES, SurrogateQualityRecord)
     theirs, *rows = call("table", "surrogates", "--json")
     assert theirs["kind"] == "published" and theirs["Spearman"] == "0.921"
-    assert len(rows) == len(recorded)
-    for row, values in zip(rows, recorded):
-        assert row["surrogate"] == f"{values['surrogate']}, {values['inputs']}"
-        assert row["target"] == values["target"]
-        for column, key in (("RMSE", "rmse"), ("Spearman", "spearman")):
-            assert float(row[column]) == pytest.approx(values[key], abs=0.00051)
-        if values["target"] == "error":
+    assert len(rows) == len(recorded.rows)
+    for row, values in zip(rows, recorded.rows):
+        assert row["surrogate"] == f"{values.surrogate}, {values.inputs}"
+        assert row["target"] == values.target
+        found = values.quality
+        for column, value in (("RMSE", found.rmse), ("Spearman", found.spearman)):
+            assert float(row[column]) == pytest.approx(value, abs=0.00051)
+        if values.target == "error":
             difference = float(row["difference (Spearman)"])
-            assert difference == pytest.approx(values["spearman"] - 0.921, abs=0.00051)
+            assert difference == pytest.approx(found.spearman - 0.921, abs=0.00051)
         else:
             assert row["difference (Spearman)"] == ""
         assert row["seed"] == "1"
@@ -403,24 +374,25 @@ def test_a_folder_of_records_that_does_not_exist_is_an_error(command, tmp_path, 
         lambda path: path.write_text(path.read_text()[:50]),
         lambda path: path.write_text(path.read_text().replace('"selected"', '"x"')),
         lambda path: path.write_text(path.read_text().replace('"front"', '"x"')),
+        lambda path: path.write_text(path.read_text().replace('"run"', '"search"')),
         lambda path: path.rename(path.with_name("cifar10_aebnas_seed2.json")),
         lambda path: path.rename(path.with_name("cifar10_nachos_seed1.json")),
         lambda path: path.write_text(path.read_text().replace("reduced", "smoke")),
     ],
 )
 def test_a_record_that_is_damaged_or_misplaced_is_named(damage, write, tmp_path, fail):
-    write("cifar10_aebnas")
-    damage(tmp_path / "reduced" / "cifar10_aebnas_seed1.json")
-    (path,) = (tmp_path / "reduced").iterdir()
+    path = write("cifar10_aebnas")
+    damage(path)
+    (path,) = path.parent.iterdir()
     assert str(path) in fail("table", "cifar10", "--results", tmp_path)
 
 
-def test_a_record_of_other_settings_is_named_with_what_differs(write, tmp_path, fail):
-    write("cifar10_nachos")
-    path = tmp_path / "reduced" / "cifar10_nachos_seed1.json"
-    record = json.loads(path.read_text())
-    record["settings"]["recipe_changes"] = {}
-    path.write_text(json.dumps(record))
+def test_a_record_of_other_settings_is_named_with_what_differs(
+    write, made_up, tmp_path, fail
+):
+    path, record = write("cifar10_nachos"), made_up("cifar10_nachos")
+    settings = dataclasses.replace(record.settings, recipe_changes={})
+    zoo_records.write(path, dataclasses.replace(record, settings=settings))
     message = fail("table", "cifar10", "--results", tmp_path)
     assert str(path) in message
     assert "differ in recipe_changes." in message
@@ -430,122 +402,117 @@ def test_a_folder_without_a_scale_is_an_error_that_says_what_is_expected(
     write, tmp_path, fail
 ):
     write("cifar10_aebnas")
-    message = fail("table", "cifar10", "--results", tmp_path / "reduced")
-    assert "smoke, reduced, paper" in message
+    message = fail("table", "cifar10", "--results", tmp_path / "experiments")
+    assert all(f"experiments/{scale}" in message for scale in experiments.SCALES)
 
 
-def test_an_unknown_table_is_an_error_that_names_the_known_ones(capsys):
-    with pytest.raises(ValueError, match="'cifar11'.*cifar10, svhn, cifar100"):
-        tables.table("cifar11")
-    with pytest.raises(SystemExit):
-        main(["table", "cifar11"])
-    err = capsys.readouterr().err
-    assert "'cifar11'" in err and all(name in err for name in tables.TABLES)
+def test_an_unknown_table_is_an_error_that_names_the_known_ones(fail):
+    message = fail("table", "cifar11")
+    assert "'cifar11'" in message and all(name in message for name in tables.TABLES)
+    assert "Did you mean 'cifar10'" in message
 
 
-def test_the_documented_results_are_those_of_the_records():
-    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
-    rows = tables.searched("reduced", list(SYSTEMS))
-    ablation = tables.searched("reduced", tables.TUNED)
-    assert [row.system for row in rows] == list(SYSTEMS.values())
-    assert len(ablation) == len(tables.TUNED)
-    for row in rows + ablation:
-        assert row.seeds == 3
-        system, _, accuracy, average, _, _, score, *_ = tables._cells(row)
-        assert f"| {system} | {accuracy} | {average} | {score} |" in text
-    verdict = tables.order(rows, "reduced")
-    assert verdict in " ".join(text.split())
-    readme = (tables.BASELINES.parents[2] / "README.md").read_text("utf-8")
-    scores = verdict.split("test split: ")[1].split(". No")[0]
-    assert scores in " ".join(readme.split())
+# Tables of one's own
+
+MINE = """
+from reproduce import runs, tables
 
 
-def test_what_the_documentation_says_of_single_seeds_is_so():
-    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
+def seconds(results):
+    found = runs.load("reduced", results)
+    return tables.Table(
+        ("experiment", "seconds"),
+        [(each.experiment, f"{each.seconds:.0f}") for each in found],
+        "Of all trials.",
+    )
 
-    def accuracy(name):
-        return tables.searched("reduced", [name])[0].accuracy
 
-    def scores(name):
-        tests = [
-            r["selected"]["test"] for r in experiments.load("reduced", names=[name])
-        ]
-        return [
-            experiments.score(t["accuracy"], t["average_macs"]["aebnas"], TARGET)
-            for t in tests
-        ]
+tables.register("seconds", seconds)
+"""
 
+
+def test_a_table_of_a_file_is_printed(own, write, tmp_path, call):
+    write("cifar10_nachos", 2)
+    options = ("table", "seconds", "--results", tmp_path, "--load", own(MINE))
+    text = call(*options)
+    assert text.splitlines() == [
+        "| experiment | seconds |",
+        "| --- | --- |",
+        "| cifar10_nachos | 1 |",
+        "",
+        "Of all trials.",
+    ]
+
+
+def test_a_table_is_registered_once():
+    with pytest.raises(ValueError, match="already a table 'cifar10'"):
+        tables.register("cifar10", lambda results: None)
+
+
+# What the records say, beyond the tables
+
+
+def tests_of(name):
+    return [each.selected.test for each in runs.load("reduced", names=[name])]
+
+
+def scores(name):
+    return [
+        experiments.score(test.accuracy, test.average_macs["aebnas"], TARGET)
+        for test in tests_of(name)
+    ]
+
+
+def test_the_order_of_the_paper_is_that_of_every_seed_by_score_alone():
     ours, nachos, edanas = map(scores, list(SYSTEMS)[:3])
     assert all(a > b > c for a, b, c in zip(ours, nachos, edanas, strict=True))
-    behind = np.mean(ours) - np.mean(edanas)
-    cost = behind - (accuracy("cifar10_aebnas") - accuracy("cifar10_edanas"))
-    assert f"{cost:.1f} of the {behind:.1f} points of score" in text
-    for name in tables.TUNED[1:]:
-        assert all(a > b for a, b in zip(scores("cifar10_aebnas"), scores(name)))
-    tuned, _, fixed = (
-        [r["selected"]["test"] for r in experiments.load("reduced", names=[name])]
-        for name in tables.TUNED
-    )
-    for test in tuned:
-        assert test["thresholds"][:2] == [0.1, 0.1] and set(test["thresholds"][2:]) == {
-            1
-        }
-    final = [100 * test["utilisation"][-1] for test in fixed]
-    assert f"{min(final):.0f} to {max(final):.0f} % of the images" in text
-    rows = tables.searched("reduced", tables.TUNED)
-    for row in rows[1:]:
-        assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
-    by_accuracy = [
-        [
-            r["selected"]["test"]["accuracy"]
-            for r in experiments.load("reduced", names=[n])
-        ]
-        for n in list(SYSTEMS)[:3]
-    ]
+    by_accuracy = [[test.accuracy for test in tests_of(n)] for n in list(SYSTEMS)[:3]]
     ours, nachos, edanas = map(np.array, by_accuracy)
     assert [(nachos > ours).sum(), (edanas > nachos).sum()] == [1, 1]
+
+
+def test_tuned_thresholds_are_ahead_in_every_seed_and_by_more_than_the_spread():
+    rows = comparison.searched("reduced", comparison.TUNED)
+    assert [row.seeds for row in rows] == [3, 3, 3]
+    for name, row in zip(comparison.TUNED[1:], rows[1:]):
+        assert all(a > b for a, b in zip(scores("cifar10_aebnas"), scores(name)))
+        assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
+    for test in tests_of("cifar10_aebnas"):
+        assert test.thresholds[:2] == (0.1, 0.1) and set(test.thresholds[2:]) == {1}
+
+
+def test_within_the_limit_of_nachos_are_candidates_of_one_seed():
     within = [
-        sum(c["evaluation"]["average_macs"] <= TARGET for c in record["candidates"])
-        for record in experiments.load("reduced", names=["cifar10_nachos"])
+        sum(c.evaluation.average_macs <= TARGET for c in record.candidates)
+        for record in runs.load("reduced", names=["cifar10_nachos"])
     ]
     assert sorted(within) == [0, 0, 7]
-    minutes = [
-        r["wall_seconds"] / 60
-        for n in SYSTEMS
-        for r in experiments.load("reduced", names=[n])
-    ]
-    assert f"took {min(minutes):.0f} to {max(minutes):.0f}, with" in text
-    assert f"{sum(minutes) / 120:.1f} hours on two cores" in text
-    for first, second in zip(
-        *(experiments.load("reduced", names=[n]) for n in list(SYSTEMS)[:2])
-    ):
-        initial = first["settings"]["initial_trials"]
-        assert [c["architecture"]["stages"] for c in first["candidates"][:initial]] == [
-            c["architecture"]["stages"] for c in second["candidates"][:initial]
+
+
+def test_aebnas_and_nachos_start_from_the_same_random_candidates():
+    pairs = zip(*(runs.load("reduced", names=[n]) for n in list(SYSTEMS)[:2]))
+    for first, second in pairs:
+        initial = first.settings.initial_trials
+        assert [c.architecture["stages"] for c in first.candidates[:initial]] == [
+            c.architecture["stages"] for c in second.candidates[:initial]
         ]
 
 
-def test_the_documented_scores_with_thresholds_chosen_alike_are_those_of_the_records():
-    text = (tables.BASELINES.parents[2] / "docs" / "reproduce.md").read_text("utf-8")
-
-    def best(points):
-        return max(
-            experiments.score(point["accuracy"], point["average_macs"], TARGET)
-            for point in points
+def test_thresholds_chosen_alike_are_at_least_as_good_on_the_validation_split():
+    rows = as_dicts(tables.table("thresholds"))
+    assert {row["method"] for row in rows} == set(comparison.CLAIM)
+    for row in rows:
+        own, alike = (
+            float(row[column].split(" ± ")[0])
+            for column in ("as the method chose", "thresholds chosen alike")
         )
-
-    alike, chosen = {}, {}
-    for name, system in list(SYSTEMS.items())[:3]:
-        records = experiments.load("reduced", names=[name])
-        alike[system] = [best(record["fine_front"]) for record in records]
-        chosen[system] = []
-        for record in records:
-            trial = experiments.choose(record)
-            found = [c for c in record["candidates"] if c["trial"] == trial]
-            chosen[system].append(best([found[0]["evaluation"]]))
-    text = " ".join(text.split())
-    means = [f"{system} {np.mean(scores):.1f}" for system, scores in alike.items()]
-    assert ", ".join(means) in text
-    ours, nachos, edanas = (f"{np.mean(chosen[s]):.1f}" for s in alike)
-    assert f"{ours}, {nachos} and {edanas} on that split" in text
-    assert sum(np.greater(alike["NACHOS"], alike["AEBNAS"])) == 1
+        assert own < alike
+        name = next(n for n, system in SYSTEMS.items() if system == row["method"])
+        best = [
+            max(
+                100 * p.accuracy - 10 * abs(p.average_macs / TARGET - 1)
+                for p in record.settings_front
+            )
+            for record in runs.load("reduced", names=[name])
+        ]
+        assert alike == pytest.approx(np.mean(best), abs=0.006)
