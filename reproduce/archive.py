@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reproduce.records import Prediction, SurrogateQualityRecord
-
 from search import surrogate
-from search.oracle import features
-from search.space import SearchSpace
+from search.predictor import features
 from search.records import Ranking
+from search.space import SearchSpace
 from zoo import records, registry
 from zoo.architecture import Architecture
 

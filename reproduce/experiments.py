@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.names import unknown
+
+if TYPE_CHECKING:
+    from search import Settings
 
 CONVENTION = "aebnas"  # what published figures use
 
@@ -104,27 +107,27 @@ class Experiment:
     space: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (1, 2, 3)
 
-    def settings(self, scale: str, seed: int):
-        """The search's settings, a `search.Settings`, at a scale.
+    def settings(self, scale: str, seed: int) -> Settings:
+        """The search's settings at a scale.
 
         Raises:
             ValueError: There is no such scale.
         """
-        import search
+        from search import Settings, methods
         from zoo import training
 
         if scale not in SCALES:
             raise ValueError(unknown("scale", scale, SCALES))
         size = SCALES[scale]
         space = {"resolutions": size.resolutions} if size.resolutions else {}
-        method = search.METHODS[self.method]
+        method = methods.get(self.method)
         if "resolutions" in method.space:
             space = {}
         changes = {} if size.epochs is None else {"epochs": size.epochs}
         if size.same_training:
             base = training.recipe(size.recipe)
             changes |= {name: getattr(base, name) for name in method.recipe}
-        return search.Settings(
+        return Settings(
             data=size.data or self.data,
             method=self.method,
             trials=size.trials,
@@ -183,9 +186,7 @@ for _prefix, _data, _target in (
         ("nachos", "NACHOS"),
         ("static", "Static NAS"),
     ):
-        register(
-            Experiment(f"{_prefix}_{_method}", _method, _data, _target, _system)
-        )
+        register(Experiment(f"{_prefix}_{_method}", _method, _data, _target, _system))
 
 # The ablation of threshold tuning: the same search with thresholds given.
 for _name, _threshold in (("01", 0.1), ("02", 0.2)):

@@ -17,9 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from reproduce.search_record_provisional import SearchRecord
-from reproduce.search_record_provisional import upgrade as upgrade_search
-from search.records import DataSource, Ranking
+from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records, registry
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record

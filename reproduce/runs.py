@@ -20,7 +20,7 @@ from reproduce.records import (
     check_folder,
     report,
 )
-from search.tuner import load_candidate
+from search.candidates import load_candidate
 from zoo import data, records
 from zoo.files import write_text
 
@@ -57,7 +57,12 @@ def run(
     settings = experiments.get(name).settings(scale, seed)
     stem = f"{name}_seed{seed}"
     folder = pathlib.Path(directory) / scale / stem
-    search.run(settings, folder, data_dir, _timed(folder / WALL_SECONDS, on_trial))
+    search.run(
+        settings,
+        folder,
+        data_dir=data_dir,
+        on_trial=_timed(folder / WALL_SECONDS, on_trial),
+    )
     found = search.record(folder)
     record = RunRecord(
         **vars(found),
@@ -168,7 +173,7 @@ def place_of(record: RunRecord) -> tuple[str, str]:
 
 def changed_settings(record: RunRecord) -> list[str]:
     """The settings of a record that are not those of its experiment, by name."""
-    recorded = record.settings.to_dict()
     wanted = experiments.get(record.experiment)
-    now = wanted.settings(record.scale, record.settings.seed).to_dict()
-    return [name for name in now if recorded.get(name) != now[name]]
+    return record.settings.differences(
+        wanted.settings(record.scale, record.settings.seed)
+    )

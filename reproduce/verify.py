@@ -7,7 +7,6 @@ in `search` and `zoo`: that is what makes it a check.
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

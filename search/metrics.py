@@ -9,7 +9,7 @@ with `--load FILE` (in Python, importing it is enough):
         metrics.Metric(
             "worst_class",
             "max",
-            lambda m: min(np.mean(m.answers[m.labels == c] == c) for c in range(10)),
+            lambda m: min((m.answers[m.labels == c] == c).mean() for c in m.classes),
             "accuracy of the worst class, 0..1",
         )
     )

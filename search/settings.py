@@ -6,13 +6,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search import methods, metrics
 from search.objectives import Constraint, Objectives, check_numbers
 from search.space import SearchSpace
-from zoo import records, training
+from zoo import records
 from zoo.cost import CONVENTIONS
+
+if TYPE_CHECKING:
+    from zoo.training import Recipe
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,10 @@ class Settings:
         except TypeError as error:
             raise ValueError(f"space: {error}") from error
 
-    def training_recipe(self) -> training.Recipe:
+    def training_recipe(self) -> Recipe:
         """How a candidate is trained."""
+        from zoo import training
+
         changes = {**methods.get(self.method).recipe, **self.recipe_changes}
         if changes.get("soft_exits"):
             changes.setdefault("macs_limit", self.target_macs)

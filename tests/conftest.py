@@ -1,10 +1,9 @@
-"""One small early-exit network and its answers, shared by all tests."""
+"""One small early-exit network and some data, shared by all tests."""
 
 import dataclasses
 import subprocess
 
 import keras
-import numpy as np
 import pytest
 
 from zoo import (
@@ -15,7 +14,6 @@ from zoo import (
     EarlyExitModel,
     Stage,
     data,
-    exits,
     training,
 )
 
@@ -54,72 +52,16 @@ def architecture():
 
 
 @pytest.fixture(scope="session")
-def model(architecture):
-    """A network of random weights, not compiled. Change only `adjustable`."""
+def classifier(architecture):
+    """A network of random weights, not compiled. Do not change it."""
     keras.utils.set_random_seed(1)
     return EarlyExitClassifier(architecture, num_classes=10)
 
 
-@pytest.fixture
-def adjustable(model):
-    """`model`, whose thresholds and frontier a test may set."""
-    thresholds, frontier = model.thresholds, model.frontier
-    yield model
-    model.thresholds, model.frontier = thresholds, frontier
-
-
 @pytest.fixture(scope="session")
-def copy_of():
-    """A function: the model anew, with the same weights and other arguments."""
-
-    def copy(model, **changes):
-        twin = type(model).from_config(model.get_config() | changes)
-        twin.set_weights(model.get_weights())
-        return twin
-
-    return copy
-
-
-@pytest.fixture(scope="session")
-def images():
-    """64 images of noise, uint8."""
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (64, 32, 32, 3)).astype("uint8")
-
-
-@pytest.fixture(scope="session")
-def logits(model, images):
-    """The answers of `model` to `images`."""
-    return model.predict(images, verbose=0)
-
-
-@pytest.fixture(scope="session")
-def labels(logits):
-    """Labels for `images` of which every exit of `model` has some right."""
-    rng = np.random.default_rng(0)
-    lucky = logits[range(len(logits)), rng.integers(logits.shape[1], size=len(logits))]
-    return np.where(rng.random(len(logits)) < 0.8, lucky.argmax(-1), 0)
-
-
-@pytest.fixture(scope="session")
-def balanced():
-    """A function: thresholds at which a fair share of the samples takes every exit.
-
-    Each lies in the widest gap between the confidences of the middle third of those
-    that are still there, so that rounding errors decide nothing.
-    """
-
-    def balanced(logits, rule="score_margin"):
-        staying, thresholds = np.array(exits.confidence(logits, rule)), []
-        for k in range(logits.shape[1] - 1):
-            ordered = np.sort(staying[:, k])
-            middle = ordered[len(ordered) // 3 : -(len(ordered) // 3)]
-            gap = np.diff(middle).argmax()
-            thresholds.append(float(middle[gap : gap + 2].mean()))
-            staying = staying[staying[:, k] < thresholds[-1]]
-        return tuple(thresholds)
-
-    return balanced
+def model(classifier):
+    """The network that a package's tests share; those of `zoo` have another one."""
+    return classifier
 
 
 @pytest.fixture(scope="session")
@@ -137,8 +79,8 @@ def first_digits():
 @pytest.fixture(scope="session")
 def skip_training():
     """In place of `zoo.training.train`: does nothing, and says that it took a while."""
-    told = {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
-    return lambda *_, **__: dict(told)
+    told = training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
+    return lambda *_, **__: told
 
 
 @pytest.fixture

@@ -168,10 +168,13 @@ def from_json(data: Any, field: str = "head") -> Head:
     Raises:
         ValueError: It describes no head.
     """
-    if isinstance(data, str):
+    if isinstance(data, str) and data in _HEADS:
         return get(data).from_json({}, field)
     if isinstance(data, Mapping) and "head" in data:
-        kind = get(data["head"])
+        try:
+            kind = get(str(data["head"]))
+        except ValueError as error:
+            raise ValueError(f"{field}: {error}") from error
         return kind.from_json({k: v for k, v in data.items() if k != "head"}, field)
     return Branch.from_json(data, field)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -345,7 +346,11 @@ class EarlyExitModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Everything but the weights, as `from_config` reads it."""
-        network = keras.Model(self.inputs[0], [*self.exit_features, *self.exit_logits])
+        network = keras.Model(
+            self.inputs[0],
+            [*self.exit_features, *self.exit_logits],
+            name="network",  # not a new name at every call
+        )
         return {
             "network": keras.saving.serialize_keras_object(network),
             "cost": asdict(self.macs),
@@ -366,7 +371,7 @@ class EarlyExitModel(keras.Model):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EarlyExitModel:
         """Build from what `get_config` gave; weights are random."""
-        config = dict(config)
+        config = copy.deepcopy(dict(config))  # Keras empties what it reads
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         cost = config.pop("cost")
         early = len(network.outputs) // 2

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import collections
 import pathlib
-import sys
 
 from reproduce.commands import options as shared
 from reproduce.experiments import SCALES
-from zoo.terminal import CommandLine, add_data_dir, add_json, print_json, print_table
+from zoo.terminal import (
+    CommandLine,
+    add_data_dir,
+    add_json,
+    add_load,
+    print_json,
+    print_table,
+)
 
 
 def add(commands: CommandLine) -> None:
@@ -18,7 +24,7 @@ def add(commands: CommandLine) -> None:
         "list", list_experiments, "List the experiments, and which have records."
     )
     shared.add_results(sub)
-    shared.add_load(sub)
+    add_load(sub)
     add_json(sub)
 
     sub = commands.command(
@@ -41,12 +47,11 @@ def add(commands: CommandLine) -> None:
     shared.add_results(
         sub, pathlib.Path("results"), "where records go (default: results)"
     )
-    shared.add_load(sub)
+    add_load(sub)
 
 
 def list_experiments(options: argparse.Namespace) -> None:
     """List the experiments."""
-    shared.load_files(options)
     from reproduce import runs
     from reproduce.experiments import EXPERIMENTS
     from zoo.cards import million
@@ -97,15 +102,14 @@ def list_experiments(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run an experiment, or continue it."""
-    shared.load_files(options)
     from reproduce import experiments, runs
-    from search.__main__ import Progress
+    from search.progress import Progress
 
     settings = experiments.get(options.experiment).settings(options.scale, options.seed)
-    progress = Progress(settings.trials)
+    progress = Progress(settings.trials, settings.target_macs)
     path = runs.run(
         *(options.experiment, options.seed, options.scale),
         *(options.data_dir, options.directory, options.results, progress),
     )
-    print("\n" * progress.live, end="", file=sys.stderr)
+    progress.finish()
     print(f"Wrote {path}.")

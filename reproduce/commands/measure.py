@@ -41,7 +41,9 @@ def add(commands: CommandLine) -> None:
     shared.add_out(sub)
     add_json(sub)
 
-    sub = commands.command("oracles", oracles, "Compare the recorded searches on digits.")
+    sub = commands.command(
+        "oracles", oracles, "Compare the recorded searches on digits."
+    )
     shared.add_results(sub)
     add_json(sub)
 

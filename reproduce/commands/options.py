@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import runpy
 from typing import Any
 
 from zoo.files import write_text
@@ -23,34 +22,13 @@ def add_results(
     )
 
 
-def add_out(parser: argparse.ArgumentParser, what: str = "also write the record") -> None:
+def add_out(
+    parser: argparse.ArgumentParser, what: str = "also write the record"
+) -> None:
     """The option `--out`."""
     parser.add_argument(
         "--out", type=pathlib.Path, metavar="FILE", help=f"{what} to this file"
     )
-
-
-def add_load(parser: argparse.ArgumentParser) -> None:
-    """The option `--load`."""
-    parser.add_argument(
-        "--load",
-        type=pathlib.Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="first run a Python file, which registers what is its own; may be "
-        "repeated",
-    )
-
-
-def load_files(options: argparse.Namespace) -> None:
-    """Run the files of `--load`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    for path in options.load:
-        runpy.run_path(str(path), run_name=path.stem)
 
 
 def prepare(path: pathlib.Path | None) -> None:

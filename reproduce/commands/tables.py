@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from reproduce.commands import options as shared
-from zoo.terminal import CommandLine, add_json, print_json
+from zoo.terminal import CommandLine, add_json, add_load, print_json
 
 FORMATS = ("markdown", "latex", "csv")
 
@@ -24,11 +24,13 @@ def add(commands: CommandLine) -> None:
     sub.add_argument("table", metavar="NAME")
     sub.add_argument("--format", choices=FORMATS, default="markdown")
     shared.add_results(sub)
-    shared.add_load(sub)
+    add_load(sub)
     add_json(sub)
 
     sub = commands.command(
-        "results-page", results_page, "Print the page docs/results.md, from the records."
+        "results-page",
+        results_page,
+        "Print the page docs/results.md, from the records.",
     )
     shared.add_results(sub)
     shared.add_out(sub, "write it")
@@ -37,12 +39,11 @@ def add(commands: CommandLine) -> None:
         "verify", verify, "Recompute every derived value in the records."
     )
     shared.add_results(sub)
-    shared.add_load(sub)
+    add_load(sub)
 
 
 def table(options: argparse.Namespace) -> None:
     """Print a table."""
-    shared.load_files(options)
     from reproduce import tables
 
     found = tables.table(options.table, options.results)
@@ -64,7 +65,6 @@ def results_page(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Recompute every derived value."""
-    shared.load_files(options)
     from reproduce import verify
 
     compared, wrong = verify.check(options.results)

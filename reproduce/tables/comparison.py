@@ -13,7 +13,7 @@ from reproduce import published, records, runs
 from reproduce.experiments import CONVENTION, EXPERIMENTS, SCALES, score
 from reproduce.records import RESULTS
 from reproduce.tables.registry import Table, register
-from search import METHODS
+from search import methods
 from zoo import registry
 from zoo.exits import OperatingPoint
 
@@ -156,7 +156,7 @@ def searched(
                 _spread(scores),
                 None if beside is None else mean - beside,
                 "" if beside is None else wanted.system,
-                wanted.target_macs if METHODS[wanted.method].macs_as else None,
+                wanted.target_macs if methods.get(wanted.method).macs_as else None,
             )
         )
     return rows
@@ -180,16 +180,20 @@ def pretrained(
                 "measured",
                 accuracy,
                 test.average_macs[CONVENTION],
-                f"{records.epochs(record)} epochs on {record.data.train:,} images, from "
-                + (f"`{record.initial_weights}`" if record.initial_weights else "")
-                + ("" if record.initial_weights else "random weights")
-                + f". {record.notes[0]}",
+                f"{records.epochs(record)} epochs on {record.data.train:,} images, "
+                f"from {_source(record)}. {record.notes[0]}",
                 seeds=1,
                 difference=None if beside is None else accuracy - beside,
                 beside="" if beside is None else system,
             )
         )
     return sorted(rows, key=lambda row: row.average_macs)
+
+
+def _source(record: records.ModelRecord) -> str:
+    """What the training of a model started from."""
+    start = record.initial_weights
+    return f"`{start}`" if start else "random weights"
 
 
 def _spread(values: Sequence[float]) -> float | None:

@@ -23,7 +23,9 @@ def _latex(table: Table) -> str:
             )
         return text.replace("`", "").replace("±", r"$\pm$").replace("~", r"$\sim$")
 
-    lines = [" & ".join(map(escaped, line)) + r" \\" for line in (table.columns, *table.rows)]
+    lines = [
+        " & ".join(map(escaped, line)) + r" \\" for line in (table.columns, *table.rows)
+    ]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",

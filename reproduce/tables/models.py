@@ -55,9 +55,10 @@ def _named(results: pathlib.Path, *names: str) -> list[ModelRecord]:
     return [found[name] for name in names if name in found]
 
 
-def _accuracies(record: ModelRecord) -> tuple[str, str, str]:
+def _accuracies(record: ModelRecord) -> tuple[str, ...]:
     test = record.results["test"]
     return (
+        str(records.epochs(record)),
         percent(record.results["validation"].accuracy),
         percent(test.accuracy),
         million(test.average_macs[CONVENTION]),
@@ -71,8 +72,7 @@ def _baselines(results: pathlib.Path) -> Table:
         searched, fixed, static = found
         least, most = leads(searched, fixed)
         behind = [
-            100
-            * (searched.results[part].accuracy - static.results[part].accuracy)
+            100 * (searched.results[part].accuracy - static.results[part].accuracy)
             for part in ("test", "validation")
         ]
         remark = (
@@ -85,7 +85,11 @@ def _baselines(results: pathlib.Path) -> Table:
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
         [
-            (DESCRIPTIONS[record.name], str(records.epochs(record)), *_accuracies(record))
+            (
+                DESCRIPTIONS[record.name],
+                str(records.epochs(record)),
+                *_accuracies(record),
+            )
             for record in found
         ],
         remark,
@@ -122,10 +126,7 @@ def _guess(results: pathlib.Path) -> Table:
     ]
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
-        [
-            (f"`{record.name}`", str(records.epochs(record)), *_accuracies(record))
-            for record in found
-        ],
+        [(f"`{record.name}`", *_accuracies(record)) for record in found],
         "They serve budgets from so much on (standard convention): "
         f"{', '.join(cheapest)}.",
     )

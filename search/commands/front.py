@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     from search import reading
+    from zoo.records import to_dict
     from zoo.terminal import print_json
 
     plugins.load(options.load)
@@ -69,7 +70,11 @@ def run(options: argparse.Namespace) -> None:
     if options.export is not None:
         _export(points[0], options)
     if options.json:
-        print_json([_plain(record, point) for point in points])
+        shown = [to_dict(point) for point in points]
+        if options.trial or not (options.fine or options.max_macs is not None):
+            for each in shown:
+                each["metrics"] = record.candidate(each["trial"]).metrics
+        print_json(shown)
     else:
         _print(record, points)
 
@@ -109,13 +114,6 @@ def _metrics(record: SearchRecord, point: FrontPoint) -> dict[str, float]:
     candidate = record.candidate(point.trial)
     own = candidate.evaluation.thresholds == point.thresholds
     return candidate.metrics if own else {}
-
-
-def _plain(record: SearchRecord, point: FrontPoint) -> dict[str, Any]:
-    from zoo.records import to_dict
-
-    measured = {} if point in record.settings_front else _metrics(record, point)
-    return to_dict(point) | ({"metrics": measured} if measured else {})
 
 
 def _print(record: SearchRecord, points: list[FrontPoint]) -> None:

@@ -11,13 +11,16 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src import config
 from keras_tuner.src.engine import conditions
 
 from search.engine.pareto_oracle import FAILURE, ParetoOracle
 from zoo.files import write_text
 
-# It prints a value of every condition that it sends from one process to another.
+# It prints a value of every condition that it sends from one process to another, and a
+# traceback of every trial that fails, which is in the trial's folder.
 conditions.print = lambda *_: None
+config.DEBUG = False
 
 
 class TrialTuner(keras_tuner.Tuner):

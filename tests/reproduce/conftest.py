@@ -13,8 +13,8 @@ from reproduce import tables
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS
 from reproduce.records import RunRecord, Selected
-from search import EarlyExitTuner, tuner
-from search.records import CandidateRecord, DataSource, FrontPoint
+from search import EarlyExitTuner, candidates, tuner
+from search.records import CandidateRecord, DataSource, FrontPoint, Training
 from zoo import records, training
 from zoo.exits import Evaluation
 from zoo.model_record import Report
@@ -85,6 +85,7 @@ def without_training(skip_training):
         patch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
         patch.setattr(training, "train", skip_training)
         patch.setattr(tuner, "EarlyExitClassifier", Guess)
+        patch.setattr(candidates, "EarlyExitClassifier", Guess)
         yield patch
 
 
@@ -117,6 +118,7 @@ def made_up(architecture):
         convention="aebnas",
         metrics={"error": 0.01, "average_macs": 3e6, "seconds": 1.0},
         evaluation=Evaluation((0.5, 0.5), 0.99, 3e6, (1.0, 0.0, 0.0)),
+        training=Training(1, 1.0),
     )
 
     def made_up(name, seed=1, scale="reduced", accuracy=0.7, average=2.5e6):

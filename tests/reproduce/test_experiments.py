@@ -10,7 +10,7 @@ from reproduce import experiments, runs
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS, SCALES, Experiment
 from reproduce.records import RESULTS, RunRecord
-from search.tuner import load_candidate
+from search.candidates import load_candidate
 from zoo import FixedBranch, data, exits, macs, records, training
 
 METHODS = {

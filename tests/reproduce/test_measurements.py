@@ -230,7 +230,9 @@ def test_surrogates_are_recorded_with_every_prediction(call, tmp_path, monkeypat
         truth, predicted = np.array(row["true"]), np.array(row["predicted"])
         assert len(truth) == row["quality"]["n"] == 32
         np.testing.assert_allclose(predicted, (truth.sum() - truth) / 31)
-        assert row["quality"]["rmse"] == pytest.approx(np.sqrt(np.mean((truth - predicted) ** 2)))
+        assert row["quality"]["rmse"] == pytest.approx(
+            np.sqrt(np.mean((truth - predicted) ** 2))
+        )
         assert row["quality"]["spearman"] == pytest.approx(-1, abs=0.02)
         assert row["quality"]["kendall"] == pytest.approx(-1, abs=0.02)
     text = call("surrogates")

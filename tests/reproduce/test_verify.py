@@ -122,9 +122,18 @@ CHANGES = {
     "architecture": (swap_kernels, "trial 0: MACs"),
     "frontier": (change_frontier, "frontier[0]"),
     "front": (another_front, ": front:"),
-    "settings front, macs": (set_in("settings_front", 0, "average_macs"), ": settings front:"),
-    "settings front, error": (set_in("settings_front", -1, "error"), ": settings front:"),
-    "settings front, a point": (lambda r: r["settings_front"].pop(), ": settings front:"),
+    "settings front, macs": (
+        set_in("settings_front", 0, "average_macs"),
+        ": settings front:",
+    ),
+    "settings front, error": (
+        set_in("settings_front", -1, "error"),
+        ": settings front:",
+    ),
+    "settings front, a point": (
+        lambda r: r["settings_front"].pop(),
+        ": settings front:",
+    ),
     "hypervolume": (set_in("hypervolume", 2, 1), "hypervolume after trial 2"),
     "reference": (set_in("reference", 0), ": reference:"),
     "no reference": (lambda record: record.update(reference=None), ": reference:"),
@@ -173,7 +182,10 @@ CHANGES = {
         "trial 1",
     ),
     "final error": (set_in("candidates", 1, "metrics", "final_error"), "trial 1"),
-    "settings front, accuracy": (set_in("settings_front", 0, "accuracy"), "settings front"),
+    "settings front, accuracy": (
+        set_in("settings_front", 0, "accuracy"),
+        "settings front",
+    ),
     "settings front, shares": (
         lambda record: move_share(record["settings_front"][0]["utilisation"]),
         "settings front",

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import zoo
-from search import Settings, settings
+from search import Settings, run
+from search.records import CandidateRecord, Training
+from zoo.exits import Evaluation, OperatingPoint
 
 # Of the images, this share leaves at an exit after each stage, where there is one.
 LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
@@ -62,50 +64,36 @@ class FakeModel:
         pathlib.Path(path).write_bytes(b"weights")
 
 
-def fake_train(tuner, architecture, number):
+def fake_train(tuner, architecture, trial):
     """In place of `EarlyExitTuner.train`: a record of made-up numbers, and no model.
 
     A trial's folder gets a file `attempts`: a line when an attempt begins, and one when
     it is done, with the tuner's name and process.
     """
     metrics = made_up_metrics(architecture)
-    (folder,) = [
-        path
-        for path in pathlib.Path(tuner.project_dir).glob("trial_*")
-        if int(path.name.removeprefix("trial_")) == number
-    ]
+    folder = pathlib.Path(tuner.project_dir) / f"trial_{trial}"
     with open(folder / "attempts", "a", encoding="utf-8", buffering=1) as attempts:
         attempts.write(f"begun {tuner.tuner_id} {os.getpid()}\n")
         time.sleep(float(os.environ.get(PAUSE, 0)))
         attempts.write(f"done {tuner.tuner_id} {os.getpid()}\n")
-    if os.environ.get(FAILS) == str(number):
+    if os.environ.get(FAILS) == str(int(trial)):
         raise ValueError("told to fail")
-    point = {
-        "thresholds": [0.1] * len(architecture.exits),
-        "accuracy": 1 - metrics["error"],
-        "average_macs": metrics["average_macs"],
-        "utilisation": leaving(architecture),
-        "score": None,
-    }
-    cheaper = {
-        "thresholds": [0.05] * len(architecture.exits),
-        "accuracy": 0.8 * point["accuracy"],
-        "average_macs": 0.8 * point["average_macs"],
-    }
-    cost = zoo.macs(architecture, 10)
-    return FakeModel(), {
-        "architecture": architecture.to_dict(),
-        "crop": 1.0,
-        "num_classes": 10,
-        "convention": tuner.convention,
-        "metrics": metrics | {"parameters": float(cost.parameters)},
-        "evaluation": point,
-        "frontier": [point | cheaper, point],
-        "training": {
-            **{"seed": number, "seconds": 0.0, "images_per_second": 0},
-            "layers_from_start": 0,
-        },
-    }
+    count, shares = len(architecture.exits), tuple(leaving(architecture))
+    accuracy, average = 1 - metrics["error"], metrics["average_macs"]
+    point = OperatingPoint((0.1,) * count, accuracy, average, shares)
+    cheaper = OperatingPoint((0.05,) * count, 0.8 * accuracy, 0.8 * average, shares)
+    parameters = float(zoo.macs(architecture, 10).parameters)
+    return FakeModel(), CandidateRecord(
+        trial=trial,
+        architecture=architecture.to_dict(),
+        crop=1.0,
+        num_classes=10,
+        convention=tuner.convention,
+        metrics=metrics | {"parameters": parameters, "seconds": 0.25},
+        evaluation=Evaluation(**vars(point)),
+        training=Training(int(trial), 0.0, 0),
+        frontier=(cheaper, point),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -131,16 +119,16 @@ def finished(tmp_path_factory):
         method="random", trials=5, space={"resolutions": [32]}, train_images=64
     )
 
-    def train(tuner, architecture, number):
-        _, record = fake_train(tuner, architecture, number)
-        if number == 2:
+    def train(tuner, architecture, trial):
+        _, record = fake_train(tuner, architecture, trial)
+        if int(trial) == 2:
             raise FloatingPointError("The loss became nan in epoch 1.")
-        thresholds = record["evaluation"]["thresholds"]
+        thresholds = record.evaluation.thresholds
         return zoo.EarlyExitClassifier(architecture, 10, thresholds), record
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("search.tuner.EarlyExitTuner.train", train)
-        return Finished(folder, sought, settings.run(sought, folder))
+        return Finished(folder, sought, run(sought, folder))
 
 
 @pytest.fixture

@@ -1,17 +1,19 @@
+import dataclasses
 import json
 import shutil
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import search
 import zoo
-from search import Settings
-from search import __main__ as command
-from search import settings as searches
+from search import Settings, launch, methods, metrics, running
 from search.__main__ import main
-from search.tuner import CANDIDATE, load_candidate
-from zoo import cards, data
+from search.candidates import CANDIDATE, load_candidate
+from zoo import cards, data, records
+from zoo.records import to_dict
 
 BRIEF = "--method random --resolutions 32 --train-images 64".split()
 
@@ -49,7 +51,7 @@ def fail(capsys):
 
 @pytest.fixture(scope="module")
 def record(finished):
-    return searches.record(finished.folder)
+    return search.record(finished.folder)
 
 
 # Help
@@ -79,7 +81,6 @@ def test_help_tells_commands_and_methods(capsys):
     [
         ([], "COMMAND"),
         (["run"], "--directory"),
-        (["run", "--directory", "d", "--method", "grid"], "invalid choice: 'grid'"),
         (["run", "--directory", "d", "--trials", "few"], "invalid int value: 'few'"),
         (["run", "--directory", "d", "--exits", "5"], "invalid choice: 5"),
         (["front"], "directory"),
@@ -98,21 +99,20 @@ def test_wrong_usage_exits_with_2(arguments, message, capsys):
 
 def test_front_gives_its_members_as_json(run, finished, record):
     points = run("front", finished.folder, "--json")
-    assert [point["trial"] for point in points] == record["front"]
-    candidates = {c["trial"]: c for c in record["candidates"]}
+    assert [point["trial"] for point in points] == list(record.front)
     assert len(points) > 1
     for point in points:
-        candidate = candidates[point["trial"]]
-        assert point["metrics"] == candidate["metrics"]
+        candidate = record.candidate(point["trial"])
+        assert point["metrics"] == candidate.metrics
         for key in ("error", "average_macs"):
-            assert point[key] == candidate["metrics"][key]
+            assert point[key] == candidate.metrics[key]
         for key in ("thresholds", "accuracy", "utilisation"):
-            assert point[key] == candidate["evaluation"][key]
+            assert point[key] == to_dict(candidate.evaluation)[key]
 
 
 def test_front_prints_a_row_per_member(run, finished, record):
     text = run("front", finished.folder)
-    volume = record["hypervolume"][-1][1]
+    volume = record.hypervolume[-1][1]
     assert f"random on digits: 4 of 5 trials, hypervolume {volume:.4f}" in text
     rows = [line.split() for line in text.splitlines()]
     for point in run("front", finished.folder, "--json"):
@@ -129,12 +129,12 @@ def test_front_prints_a_row_per_member(run, finished, record):
 
 def test_front_fine_gives_every_setting_on_the_front(run, finished, record):
     points = run("front", finished.folder, "--fine", "--json")
-    assert points == record["fine_front"]
+    assert points == to_dict(record.settings_front)
     assert run("front", finished.folder, "--fine").count(" M ") == len(points)
 
 
 def test_front_finds_the_best_setting_within_a_budget(run, finished, record):
-    fine = record["fine_front"]
+    fine = to_dict(record.settings_front)
     budget = fine[len(fine) // 2]["average_macs"] + 0.5
     (found,) = run("front", finished.folder, "--max-macs", budget, "--json")
     within = [point for point in fine if point["average_macs"] <= budget]
@@ -146,7 +146,7 @@ def test_front_finds_the_best_setting_within_a_budget(run, finished, record):
 
 def test_a_budget_that_nothing_meets_says_what_can_be_had(fail, finished, record):
     message = fail("front", finished.folder, "--max-macs", 1000)
-    cheapest = record["fine_front"][0]["average_macs"]
+    cheapest = record.settings_front[0].average_macs
     assert f"the cheapest setting needs {cheapest:,.0f}" in message
 
 
@@ -167,8 +167,8 @@ def test_front_reads_a_record_as_it_reads_the_folder(run, finished, record, kept
     for options in (
         (),
         ("--fine",),
-        ("--max-macs", record["fine_front"][1]["average_macs"]),
-        ("--trial", record["front"][-1]),
+        ("--max-macs", record.settings_front[1].average_macs),
+        ("--trial", record.front[-1]),
     ):
         for form in ((), ("--json",)):
             found = run("front", kept, *options, *form)
@@ -177,7 +177,8 @@ def test_front_reads_a_record_as_it_reads_the_folder(run, finished, record, kept
 
 def test_front_of_a_file_that_is_no_record(fail, finished):
     path = finished.folder / "search.json"
-    assert f"{path} holds no record of a search" in fail("front", path)
+    message = fail("front", path)
+    assert f"{path} is a record of kind 'started_search'; expected 'search'" in message
 
 
 # Architecture
@@ -186,7 +187,7 @@ def test_front_of_a_file_that_is_no_record(fail, finished):
 def test_the_architecture_of_a_member_is_written_from_the_record_alone(
     run, finished, record, kept, tmp_path
 ):
-    out, trial = tmp_path / "found.json", record["front"][-1]
+    out, trial = tmp_path / "found.json", record.front[-1]
     (point,) = run("front", kept, "--trial", trial, "--architecture", out, "--json")
     assert run.err == f"Wrote {out}.\n"
     found = zoo.Architecture.from_json(out)
@@ -200,20 +201,19 @@ def test_the_architecture_of_a_member_is_written_from_the_record_alone(
 def test_an_architecture_has_the_exits_that_the_setting_within_a_budget_uses(
     run, record, kept, tmp_path
 ):
-    point = max(record["fine_front"], key=lambda point: len(point["thresholds"]))
-    count = len(point["thresholds"])
+    point = max(record.settings_front, key=lambda point: len(point.thresholds))
+    count = len(point.thresholds)
     assert count > 1
     thresholds = [1.0, *[0.25] * (count - 1)]
     fine = [
-        each | {"thresholds": thresholds} if each == point else each
-        for each in record["fine_front"]
+        dataclasses.replace(each, thresholds=thresholds) if each == point else each
+        for each in record.settings_front
     ]
-    kept.write_text(json.dumps(record | {"fine_front": fine}), encoding="utf-8")
+    records.write(kept, dataclasses.replace(record, settings_front=fine))
     out = tmp_path / "found.json"
-    run("front", kept, "--max-macs", point["average_macs"], "--architecture", out)
+    run("front", kept, "--max-macs", point.average_macs, "--architecture", out)
     found = zoo.Architecture.from_json(out)
-    (candidate,) = [c for c in record["candidates"] if c["trial"] == point["trial"]]
-    trained = zoo.Architecture.from_dict(candidate["architecture"])
+    trained = record.candidate(point.trial).network
     assert found.exits == trained.exits[1:]
     assert found.exit_thresholds == tuple(thresholds[1:])
     costs = zoo.macs(trained, 10).per_exit_at(thresholds)
@@ -231,7 +231,7 @@ def test_a_member_is_exported_by_its_trial(
     run, finished, record, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(data, "load", no_data)
-    trial = record["front"][-1]
+    trial = record.front[-1]
     points = run(
         *("front", finished.folder, "--json"),
         *("--trial", trial, "--export", tmp_path / "found"),
@@ -248,14 +248,14 @@ def test_a_member_is_exported_by_its_budget_with_the_setting_that_meets_it(
     run, finished, record, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(data, "load", no_data)
-    fine = record["fine_front"]
-    settings = {c["trial"]: c["evaluation"]["thresholds"] for c in record["candidates"]}
-    (point, *_) = [p for p in fine if p["thresholds"] != settings[p["trial"]]]
+    settings = {c.trial: c.evaluation.thresholds for c in record.candidates}
+    fine = record.settings_front
+    (point, *_) = [p for p in fine if p.thresholds != settings[p.trial]]
     run(
-        *("front", finished.folder, "--max-macs", point["average_macs"]),
+        *("front", finished.folder, "--max-macs", point.average_macs),
         *("--export", tmp_path / "found"),
     )
-    assert zoo.load(tmp_path / "found").thresholds == tuple(point["thresholds"])
+    assert zoo.load(tmp_path / "found").thresholds == point.thresholds
 
 
 @pytest.mark.parametrize("option", ["--export", "--architecture"])
@@ -266,14 +266,14 @@ def test_writing_asks_which_member(fail, finished, tmp_path, option):
 
 
 def test_a_member_is_not_exported_from_a_record_alone(fail, record, kept, tmp_path):
-    options = ("--trial", record["front"][0], "--export", tmp_path / "found")
+    options = ("--trial", record.front[0], "--export", tmp_path / "found")
     assert f"{kept} holds no search" in fail("front", kept, *options)
     assert not (tmp_path / "found").exists()
 
 
 def test_a_member_without_weights_is_not_exported(fail, finished, record, tmp_path):
-    candidates = {c["trial"] for c in record["candidates"]}
-    front = {*record["front"], *(p["trial"] for p in record["fine_front"])}
+    candidates = {c.trial for c in record.candidates}
+    front = {*record.front, *(p.trial for p in record.settings_front)}
     trial = min(candidates - front)
     out = tmp_path / "found"
     message = fail("front", finished.folder, "--trial", trial, "--export", out)
@@ -305,6 +305,10 @@ def test_run_searches_and_tells_the_progress(run, tmp_path, untrained):
     assert first.startswith("1/2 trials, front 1, hypervolume 0.")
     assert second.startswith("2/2 trials, front ")
     assert second.endswith(", 0 min left")
+    best = min(
+        (c.metrics for c in search.record(folder).candidates), key=lambda m: m["error"]
+    )
+    assert f", best {cards.percent(best['error'])} error at " in second
     trials = {p.parent.name: p for p in folder.glob(f"trial_*/{CANDIDATE}")}
     assert set(trials) == {"trial_0", "trial_1"}
     for member in run("front", folder, "--json"):
@@ -324,10 +328,10 @@ def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
 ):
     train = search.EarlyExitTuner.train
 
-    def fail_once(self, architecture, number):
-        if number == 1:
+    def fail_once(self, architecture, trial):
+        if trial == "1":
             raise ValueError("no")
-        return train(self, architecture, number)
+        return train(self, architecture, trial)
 
     monkeypatch.setattr(search.EarlyExitTuner, "train", fail_once)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -336,6 +340,18 @@ def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
     assert [line.split(" ")[0] for line in lines] == ["1/3", "2/3", "3/3"]
     assert [line.strip().endswith(", 1 failed") for line in lines] == [0, 1, 1]
     assert run.err.endswith("\n")
+
+
+def test_progress_with_a_target_tells_the_best_score(run, tmp_path, fake):
+    target = 3e6
+    run("run", "--directory", tmp_path, *BRIEF, "--trials", 3, "--target-macs", target)
+    scores = [
+        100 * (1 - c.metrics["error"])
+        - 0.1 * abs(c.metrics["average_macs"] - target) / target * 100
+        for c in search.record(tmp_path).candidates
+    ]
+    last = run.err.strip().splitlines()[-1]
+    assert f"best score {max(scores):.2f} (" in last and " M MACs)" in last
 
 
 def test_run_refuses_a_folder_of_another_search(fail, finished):
@@ -347,12 +363,15 @@ def test_run_refuses_a_folder_of_another_search(fail, finished):
     "arguments, message",
     [
         (["--trials", "0"], "trials is 0"),
+        (["--method", "grid"], "no method 'grid'; choose from aebnas, edanas"),
+        (["--load", "nowhere.py"], "There is no file nowhere.py to load"),
+        (["--objectives", "eror"], "Did you mean 'error'"),
         (["--data", "digit"], "Did you mean 'digits'"),
         (["--resolutions", "33"], "resolutions holds 33; expected 32, 36"),
         (["--epochs", "0"], "Recipe.epochs is 0"),
         (["--max", "parameters", "few"], "--max has 'few'; expected a number"),
         (["--target-macs", "-1"], "target_macs is -1.0; expected above 0"),
-        (["--start", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
+        (["--initial-weights", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
     ],
     ids=" ".join,
 )
@@ -374,10 +393,10 @@ def test_too_many_failures_end_with_the_reason(capsys, tmp_path, fake, monkeypat
 
 
 def test_an_interruption_says_how_to_go_on(capsys, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(searches, "run", interrupt)
+    monkeypatch.setattr(running, "run", interrupt)
     assert main(["run", "--directory", "d"]) == 130
     assert "interrupted; the same command continues" in capsys.readouterr().err
 
@@ -410,8 +429,11 @@ OPTIONS = {
         "recipe": "paper",
         "recipe_changes": {"epochs": 3, "learning_rate": 0.1, "batch_size": 8},
     },
-    "--train-images 64 --start aebnas_digits": {
-        **{"train_images": 64, "start": "aebnas_digits"},
+    "--min final_error 0.1 --max final_error 0.5": {
+        "constraints": {"final_error": (0.1, 0.5)},
+    },
+    "--train-images 64 --initial-weights aebnas_digits": {
+        **{"train_images": 64, "initial_weights": "aebnas_digits"},
     },
 }
 
@@ -419,18 +441,20 @@ OPTIONS = {
 @pytest.mark.parametrize("options, expected", OPTIONS.items(), ids=OPTIONS)
 def test_options_become_settings(options, expected, run, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(searches, "run", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(
+        running, "run", lambda *given, **named: calls.append((*given, named))
+    )
     folder = tmp_path / "s"
     run("run", "--directory", folder, "--data-dir", tmp_path, *options.split())
-    ((settings, *where, _),) = calls
+    ((settings, where, named),) = calls
     assert settings == Settings(**expected)
-    assert where == [folder, tmp_path]
+    assert (where, named["data_dir"]) == (folder, tmp_path)
 
 
 def test_workers_run_the_same_command(monkeypatch):
     launched, ran = [], []
-    monkeypatch.setattr(command, "launch", lambda *call: launched.append(call) or 3)
-    monkeypatch.setattr(searches, "run", lambda *call: ran.append(call))
+    monkeypatch.setattr(launch, "launch", lambda *call: launched.append(call) or 3)
+    monkeypatch.setattr(running, "run", lambda *call, **_: ran.append(call))
     arguments = ["run", "--directory", "d", *BRIEF, "--workers", "2"]
     monkeypatch.setattr(sys, "argv", ["search", *arguments])
     assert main(arguments) == 3
@@ -452,3 +476,177 @@ def test_benchmark_times_an_iteration_with_each_surrogate(run):
     found = run("benchmark", "--trials", 6, "--json")
     assert [each["surrogate"] for each in found] == ["mlp", "adaptive"]
     assert all(each["trials"] == 6 and each["seconds"] > 0 for each in found)
+
+
+# Metrics and methods of the user's own
+
+OBJECTIVE = """
+from search import metrics
+
+metrics.register(
+    metrics.Metric(
+        "worst_class",
+        "max",
+        lambda m: min((m.answers[m.labels == c] == c).mean() for c in m.classes),
+        "accuracy of the worst class, 0..1",
+    )
+)
+"""
+METHOD = """
+import numpy as np
+from search import methods
+
+
+class Mutations:
+    def __init__(self, space):
+        self.space = space
+
+    def propose(self, trials, rng, known):
+        best = min(trials, key=lambda trial: trial.metrics["error"])
+        children = np.tile(best.genes, (8, 1))
+        some = rng.random(children.shape) < 0.1
+        children[some] = rng.integers(np.tile(self.space.counts, (8, 1)))[some]
+        return children
+
+
+methods.register(
+    methods.Method(
+        "mutations",
+        "changes a tenth of the best candidate's genes",
+        lambda settings, space: Mutations(space),
+    )
+)
+"""
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """A function: writes a file outside the package; gives the option that loads it."""
+    monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+
+    def write(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text, encoding="utf-8")
+        return "--load", path
+
+    return write
+
+
+def test_an_objective_from_a_file_is_maximised(run, fail, load, tmp_path, untrained):
+    loaded, folder = load(OBJECTIVE), tmp_path / "s"
+    run(
+        *("run", "--directory", folder, *BRIEF, "--trials", 3, *loaded),
+        *("--objectives", "worst_class", "average_macs"),
+    )
+    found = search.record(folder)
+    points = {
+        c.trial: (-c.metrics["worst_class"], c.metrics["average_macs"])
+        for c in found.candidates
+    }
+    front = {
+        trial
+        for trial, (a, b) in points.items()
+        if not any(x <= a and y <= b and (x, y) != (a, b) for x, y in points.values())
+    }
+    assert len(points) == 3 and set(found.front) == front
+    assert all(0 <= -worst <= 1 for worst, _ in points.values())
+    table = run("front", folder, *loaded)
+    assert "worst_class" in table
+    worst = -points[found.front[0]][0]
+    assert f" {worst:.4g} " in table
+
+    metrics.METRICS.pop("worst_class")
+    assert "no metric 'worst_class'" in fail("front", folder)
+
+
+def test_a_method_from_a_file_proposes(run, load, tmp_path, fake):
+    folder = tmp_path / "s"
+    options = "--trials 9 --initial-trials 4 --resolutions 32 --train-images 64".split()
+    run("run", "--directory", folder, "--method", "mutations", *options, *load(METHOD))
+    _, oracle = search.read(folder)
+    genes = [oracle.genes(trial) for trial in oracle.trials.values()]
+    assert len({tuple(each) for each in genes}) == 9
+    first = oracle.completed_trials()[:4]
+    best = min(first, key=lambda trial: oracle.values(trial)["error"])
+    changed = [np.mean(each != oracle.genes(best)) for each in genes[4:]]
+    assert max(changed) < 0.25 < np.mean(genes[0] != genes[1])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("1 / 0", "mine.py cannot be loaded: ZeroDivisionError: division by zero"),
+        (OBJECTIVE.replace("worst_class", "error"), "already a metric 'error'"),
+        (METHOD.replace("mutations", "random"), "already a method 'random'"),
+        (OBJECTIVE.replace('"max"', '"up"'), "worst_class is 'up'; expected min, max"),
+    ],
+    ids=["broken", "metric", "method", "direction"],
+)
+def test_a_file_that_cannot_be_loaded_says_why(fail, load, tmp_path, text, message):
+    assert message in fail("run", "--directory", tmp_path / "s", *load(text))
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_proposer_that_fails_ends_the_search_with_its_reason(
+    load, tmp_path, fake, capsys
+):
+    broken = load(METHOD.replace("best = min(", "best = mim("))
+    options = "--trials 9 --initial-trials 2 --resolutions 32 --train-images 64".split()
+    arguments = ("--method", "mutations", *options, *broken)
+    command = ["run", "--directory", tmp_path / "s", *arguments]
+    assert main([str(argument) for argument in command]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "The proposer failed: name 'mim' is not defined" in last
+    assert len(search.read(tmp_path / "s")[1].completed_trials()) == 2
+
+
+def test_a_search_by_latency_shows_a_latency(run, record, kept):
+    measured = [
+        dataclasses.replace(c, metrics=c.metrics | {"latency_ms": 1.5 + int(c.trial)})
+        for c in record.candidates
+    ]
+    settings = dataclasses.replace(
+        record.settings, objectives=("error", "latency_ms"), latency_batch_size=1
+    )
+    changed = {"settings": settings, "candidates": tuple(measured)}
+    records.write(kept, dataclasses.replace(record, **changed))
+    table = run("front", kept)
+    assert "latency_ms" in table
+    for trial in record.front:
+        assert f" {1.5 + int(trial):g} " in table
+
+
+# Starting quickly
+
+PROBE = """
+import sys
+import search.__main__
+try:
+    search.__main__.main(sys.argv[1:])
+except SystemExit:
+    pass
+heavy = {"keras_tuner", "pymoo"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_and_version_import_no_search_library(arguments):
+    command = [sys.executable, "-c", PROBE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path):
+    text = """
+import sys
+sys.modules["keras_tuner"] = sys.modules["pymoo"] = None
+from search.__main__ import main
+sys.exit(main(["run", "--directory", sys.argv[1]]))
+"""
+    command = [sys.executable, "-c", text, tmp_path / "s"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == search.NEEDS
+    assert "Traceback" not in done.stderr

@@ -8,27 +8,48 @@ import numpy as np
 import pytest
 
 from search import (
-    AEBNASOracle,
+    AEBNAS,
+    NSGA2,
     Constraint,
-    NSGA2Oracle,
+    Objectives,
     ParetoOracle,
-    RandomOracle,
+    ProposerOracle,
+    RandomSearch,
     SearchSpace,
 )
-from search import oracle as oracles
 from search import surrogate as surrogates
+from search.engine import FAILURE, pareto_oracle
 from search.space import SpaceExhaustedError
 
 MIN_A, MAX_A = (keras_tuner.Objective("a", way) for way in ("min", "max"))
 MIN_B, MAX_B = (keras_tuner.Objective("b", way) for way in ("min", "max"))
 SPACE = SearchSpace()
 SMALL = {"initial_trials": 4, "batch_size": 3, "max_trials": 10}
-QUICK = {  # a few small iterations of each oracle that learns
-    RandomOracle: SMALL,
-    NSGA2Oracle: SMALL | {"population": 4},
-    AEBNASOracle: SMALL | {"population": 6, "generations": 2},
+OWN = ("population", "generations", "surrogate", "target", "limit")
+
+
+def asks(kind, objectives=("error", "average_macs"), space=SPACE, **options):
+    """An oracle that asks a proposer of that kind."""
+    own = {name: options.pop(name) for name in OWN if name in options}
+    size = options.get("batch_size", 8)
+    if kind is RandomSearch:
+        proposer = kind(space, size)
+    else:
+        limits = options.get("constraints", ())
+        proposer = kind(space, Objectives(objectives), limits, batch_size=size, **own)
+    return ProposerOracle(proposer, space, objectives, **options)
+
+
+random_search = functools.partial(asks, RandomSearch)
+nsga2 = functools.partial(asks, NSGA2)
+aebnas = functools.partial(asks, AEBNAS)
+NAMES = {random_search: "random", nsga2: "nsga2", aebnas: "aebnas"}
+QUICK = {  # a few small iterations of each proposer that learns
+    random_search: SMALL,
+    nsga2: SMALL | {"population": 4},
+    aebnas: SMALL | {"population": 6, "generations": 2},
 }
-each_oracle = pytest.mark.parametrize("kind", QUICK, ids=lambda kind: kind.__name__)
+each_oracle = pytest.mark.parametrize("kind", QUICK, ids=NAMES.get)
 
 
 class Unguided(ParetoOracle):
@@ -196,6 +217,14 @@ def test_the_best_trials_come_rank_by_rank_with_the_infeasible_last(
     assert ids(oracle.get_best_trials(3)) == ids(best[:3])
 
 
+@pytest.mark.parametrize("first", [MIN_A, MAX_A], ids=["min", "max"])
+def test_keras_tuner_sees_the_first_objective(first):
+    objective = Unguided([first, MIN_B]).objective
+    assert isinstance(objective, keras_tuner.Objective)
+    assert (objective.name, objective.direction) == ("a", first.direction)
+    assert objective.better_than(2, 1) == (first.direction == "max")
+
+
 # Hypervolume
 
 
@@ -301,10 +330,10 @@ def test_a_reloaded_oracle_answers_the_same(objectives, tmp_path):
 
 @each_oracle
 def test_the_state_is_json(kind, tmp_path, measure):
-    oracle = drive(on(tmp_path, kind(SPACE, **QUICK[kind])), measure, 7)
+    oracle = drive(on(tmp_path, kind(**QUICK[kind])), measure, 7)
     report(oracle, "broken", {"error": math.nan, "average_macs": 1.0})
     state = json.loads(json.dumps(oracle.get_state(), allow_nan=False))
-    other = on(tmp_path, kind(SPACE, **QUICK[kind]), reload=True).get_state()
+    other = on(tmp_path, kind(**QUICK[kind]), reload=True).get_state()
     for each in (state, other):
         each["tried_so_far"].sort()
     assert json.loads(json.dumps(other)) == state
@@ -347,7 +376,7 @@ def test_the_reason_of_a_worker_is_read_from_its_file(tmp_path):
     oracle = on(tmp_path, Unguided())
     trial = oracle.create_trial("w")
     folder = tmp_path / "p" / f"trial_{trial.trial_id}"
-    (folder / oracles.FAILURE).write_text("ValueError: no\n", encoding="utf-8")
+    (folder / FAILURE).write_text("ValueError: no\n", encoding="utf-8")
     trial.status = "FAILED"
     oracle.end_trial(trial)
     other = on(tmp_path, Unguided(), reload=True)
@@ -357,10 +386,10 @@ def test_the_reason_of_a_worker_is_read_from_its_file(tmp_path):
 @pytest.mark.parametrize(
     "kind",
     [
-        functools.partial(RandomOracle, SPACE, max_trials=9),
+        functools.partial(random_search, max_trials=9),
         functools.partial(Unguided, max_trials=9),
     ],
-    ids=["RandomOracle", "ParetoOracle"],
+    ids=["ProposerOracle", "ParetoOracle"],
 )
 def test_failures_in_a_row_end_the_search_with_the_last_reason(kind, tmp_path):
     oracle = on(tmp_path, kind(max_failures=3))
@@ -372,7 +401,7 @@ def test_failures_in_a_row_end_the_search_with_the_last_reason(kind, tmp_path):
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path, monkeypatch, measure):
-    oracle = on(tmp_path, RandomOracle(SPACE, initial_trials=3, batch_size=2))
+    oracle = on(tmp_path, random_search(initial_trials=3, batch_size=2))
     left = SPACE.sample(5, np.random.default_rng(0)).tolist()
 
     def sample(n, rng, known):
@@ -396,11 +425,11 @@ def test_a_search_reloaded_after_every_trial_takes_the_same_course(
     def answer(genes):
         return "broken" if sum(genes) % 5 == 0 else measure(genes)
 
-    whole = drive(on(tmp_path / "whole", kind(SPACE, **QUICK[kind])), answer)
-    oracle = on(tmp_path / "parts", kind(SPACE, **QUICK[kind]))
+    whole = drive(on(tmp_path / "whole", kind(**QUICK[kind])), answer)
+    oracle = on(tmp_path / "parts", kind(**QUICK[kind]))
     for _ in range(SMALL["max_trials"]):
         drive(oracle, answer, trials=1)
-        oracle = on(tmp_path / "parts", kind(SPACE, **QUICK[kind]), reload=True)
+        oracle = on(tmp_path / "parts", kind(**QUICK[kind]), reload=True)
     assert course(oracle) == course(whole)
     assert len({status for _, status, _, _ in course(whole)}) == 2
 
@@ -438,21 +467,21 @@ class Killed(Exception):
 
 def kill_before_write(monkeypatch, count):
     """The count-th file that an oracle writes from now on is not written any more."""
-    write, left = oracles.write_text, itertools.count(count - 1, -1)
+    write, left = pareto_oracle.write_text, itertools.count(count - 1, -1)
 
     def write_or_die(path, text):
         if next(left) <= 0:
             raise Killed
         write(path, text)
 
-    monkeypatch.setattr(oracles, "write_text", write_or_die)
+    monkeypatch.setattr(pareto_oracle, "write_text", write_or_die)
 
 
 @pytest.mark.parametrize("count", range(1, 12))
 def test_a_kill_between_two_writes_changes_nothing(
     count, tmp_path, monkeypatch, measure
 ):
-    make = functools.partial(NSGA2Oracle, SPACE, **QUICK[NSGA2Oracle])
+    make = functools.partial(nsga2, **QUICK[nsga2])
     whole = drive(on(tmp_path / "whole", make()), measure, 9)
     oracle = drive(on(tmp_path / "killed", make()), measure, 6)
     completed = ids(oracle.completed_trials())
@@ -467,7 +496,7 @@ def test_a_kill_between_two_writes_changes_nothing(
 
 
 def test_a_state_older_than_the_trials_is_mended(tmp_path, measure):
-    make = functools.partial(RandomOracle, SPACE, **QUICK[RandomOracle])
+    make = functools.partial(random_search, **QUICK[random_search])
     oracle = drive(on(tmp_path, make()), measure, 2)
     state = tmp_path / "p" / "oracle.json"
     old = state.read_text(encoding="utf-8")
@@ -490,7 +519,7 @@ def test_workers_that_end_in_any_order_get_different_candidates(
     kind, tmp_path, measure
 ):
     options = QUICK[kind] | {"batch_size": 4, "max_trials": 16}
-    oracle = on(tmp_path, kind(SPACE, **options))
+    oracle = on(tmp_path, kind(**options))
     rng, running, stopped = np.random.default_rng(0), {}, set()
     while len(stopped) < 3:
         worker = f"w{rng.integers(3)}"
@@ -509,7 +538,7 @@ def test_workers_that_end_in_any_order_get_different_candidates(
 @each_oracle
 def test_the_seed_decides_the_candidates(kind, tmp_path, measure):
     def search(name, seed, trials=None):
-        oracle = kind(SPACE, **QUICK[kind], seed=seed)
+        oracle = kind(**QUICK[kind], seed=seed)
         return candidates(drive(on(tmp_path / name, oracle), measure, trials))
 
     first = search("first", 0)
@@ -519,11 +548,11 @@ def test_the_seed_decides_the_candidates(kind, tmp_path, measure):
 
 
 def test_the_seed_stays_with_a_search_that_is_reloaded(tmp_path, measure):
-    drive(on(tmp_path, RandomOracle(SPACE, **SMALL, seed=0)), measure, 2)
-    oracle = on(tmp_path, RandomOracle(SPACE, **SMALL, seed=0), reload=True)
+    drive(on(tmp_path, random_search(**SMALL, seed=0)), measure, 2)
+    oracle = on(tmp_path, random_search(**SMALL, seed=0), reload=True)
     assert oracle.seed == 0
     drive(oracle, measure)
-    whole = on(tmp_path / "whole", RandomOracle(SPACE, **SMALL, seed=0))
+    whole = on(tmp_path / "whole", random_search(**SMALL, seed=0))
     assert candidates(oracle) == candidates(drive(whole, measure))
 
 
@@ -532,10 +561,10 @@ def test_a_search_of_one_objective_and_one_of_three_run_to_the_end(tmp_path, mea
         return measure(genes) | {"parameters": float(sum(genes))}
 
     for names in (("error",), ("error", "average_macs", "parameters")):
-        for kind in (NSGA2Oracle, AEBNASOracle):
-            mlp = {"surrogate": "mlp"} if kind is AEBNASOracle else {}
-            oracle = kind(SPACE, names, **QUICK[kind] | mlp)
-            drive(on(tmp_path / kind.__name__ / names[-1], oracle), answer)
+        for kind in (nsga2, aebnas):
+            mlp = {"surrogate": "mlp"} if kind is aebnas else {}
+            oracle = kind(names, **QUICK[kind] | mlp)
+            drive(on(tmp_path / NAMES[kind] / names[-1], oracle), answer)
             assert len(oracle.completed_trials()) == SMALL["max_trials"]
 
 
@@ -549,7 +578,6 @@ def searched(tmp_path_factory, measure):
     @functools.cache
     def search(kind, seed, **changes):
         oracle = kind(
-            SPACE,
             **{"initial_trials": 16, "max_trials": 40, "seed": seed},
             **{"reference": (0.65, 6e7)} | changes,
         )
@@ -558,15 +586,13 @@ def searched(tmp_path_factory, measure):
     return search
 
 
-@pytest.mark.parametrize(
-    "kind, changes", [(NSGA2Oracle, {"population": 12}), (AEBNASOracle, {})]
-)
+@pytest.mark.parametrize("kind, changes", [(nsga2, {"population": 12}), (aebnas, {})])
 def test_learning_beats_chance(searched, kind, changes):
     def volume(kind, **changes):
         oracles = [searched(kind, seed, **changes) for seed in (1, 2, 3)]
         return np.mean([oracle.hypervolume_history()[-1][1] for oracle in oracles])
 
-    assert volume(kind, **changes) > volume(RandomOracle) + 0.01
+    assert volume(kind, **changes) > volume(random_search) + 0.01
 
 
 def proposed(oracle):
@@ -579,9 +605,9 @@ def test_proposals_are_closer_to_a_target_than_chance(searched):
     target = 8e6
     distances = {
         kind: np.median(np.abs(proposed(searched(kind, 1, **changes)) - target))
-        for kind, changes in ((AEBNASOracle, {"target": target}), (RandomOracle, {}))
+        for kind, changes in ((aebnas, {"target": target}), (random_search, {}))
     }
-    assert distances[AEBNASOracle] < 0.5 * distances[RandomOracle]
+    assert distances[aebnas] < 0.5 * distances[random_search]
 
 
 def test_proposals_are_within_a_limit_more_often_than_by_chance_or_without_it(
@@ -590,30 +616,30 @@ def test_proposals_are_within_a_limit_more_often_than_by_chance_or_without_it(
     limited, free, random = (
         np.mean(proposed(searched(kind, 1, **changes)) <= 8e6)
         for kind, changes in (
-            (AEBNASOracle, {"limit": 8e6}),
-            (AEBNASOracle, {}),
-            (RandomOracle, {}),
+            (aebnas, {"limit": 8e6}),
+            (aebnas, {}),
+            (random_search, {}),
         )
     )
     assert limited > 0.2 + max(free, random)
 
 
 def test_surrogates_are_judged_by_what_they_said_before_the_training(searched):
-    oracle = searched(AEBNASOracle, 1)
+    oracle = searched(aebnas, 1)
     iterations = oracle.get_state()["iterations"]
     done = {tuple(oracle.genes(t)): oracle.values(t) for t in oracle.completed_trials()}
-    history = oracle.surrogate_history()
-    assert [each["trials"] for each in history] == [16, 24, 32]
+    history = oracle.iterations()
+    assert [each.trials for each in history] == [16, 24, 32]
     for each, iteration in zip(history, iterations, strict=True):
         truth = [done[tuple(genes)] for genes in iteration["genes"]]
         assert len(truth) == 8
         for name, predicted in iteration["predicted"].items():
             expected = surrogates.quality([t[name] for t in truth], predicted)
-            assert each[name] == pytest.approx(expected)
-            assert each[name]["n"] == 8
-        assert set(each["surrogates"]) == {"error", "average_macs"}
-        assert each["seconds"] > 0
-    assert {"rmse", "spearman", "kendall"} < set(history[0]["error"])
+            assert vars(each.quality[name]) == pytest.approx(expected)
+            assert each.quality[name].n == 8
+        assert set(each.surrogates) == {"error", "average_macs"}
+        assert each.seconds > 0
+    assert set(history[0].quality) == {"error", "average_macs"}
 
 
 WEIGHTS = np.arange(1, len(SPACE.names) + 1)
@@ -636,7 +662,7 @@ def test_predictions_belong_to_the_candidates_beside_them(
     tmp_path, measure, monkeypatch
 ):
     signs = itertools.cycle([1, -1])  # so that no candidate dominates another
-    oracle = AEBNASOracle(SPACE, **QUICK[AEBNASOracle] | {"generations": 1})
+    oracle = aebnas(**QUICK[aebnas] | {"generations": 1})
     monkeypatch.setattr(surrogates, "surrogate", lambda *_: WeighedSum(next(signs)))
     drive(on(tmp_path, oracle), measure)
     iterations = oracle.get_state()["iterations"]
@@ -648,18 +674,18 @@ def test_predictions_belong_to_the_candidates_beside_them(
 
 
 def test_predictions_do_not_change_after_they_were_made(tmp_path, measure):
-    oracle = on(tmp_path, AEBNASOracle(SPACE, **QUICK[AEBNASOracle]))
+    oracle = on(tmp_path, aebnas(**QUICK[aebnas]))
     drive(oracle, measure, 4)
     trial = oracle.create_trial("w")  # makes a batch
     made = json.dumps(oracle.get_state()["iterations"])
-    assert oracle.surrogate_history() == []
+    assert oracle.iterations() == []
     finish(oracle, trial, measure(oracle.genes(trial)))
-    assert oracle.surrogate_history()[0]["error"]["n"] == 1
+    assert oracle.iterations()[0].quality["error"].n == 1
     drive(oracle, measure, 1)
     assert json.dumps(oracle.get_state()["iterations"]) == made
-    assert oracle.surrogate_history()[0]["error"]["n"] == 2
-    again = on(tmp_path, AEBNASOracle(SPACE, **QUICK[AEBNASOracle]), reload=True)
-    assert again.surrogate_history() == oracle.surrogate_history()
+    assert oracle.iterations()[0].quality["error"].n == 2
+    again = on(tmp_path, aebnas(**QUICK[aebnas]), reload=True)
+    assert again.iterations() == oracle.iterations()
 
 
 def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
@@ -669,16 +695,15 @@ def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
         metrics = measure(genes)
         return metrics | {"size": metrics["average_macs"] / 1e6}
 
-    for kind in (NSGA2Oracle, AEBNASOracle):
+    for kind in (nsga2, aebnas):
         oracle = kind(
-            SPACE,
             constraints=[Constraint("size", maximum=10)],
             **{"initial_trials": 16, "max_trials": 32, "population": 20},
         )
-        drive(on(tmp_path / kind.__name__, oracle), answer)
+        drive(on(tmp_path / NAMES[kind], oracle), answer)
         kept = [oracle.is_feasible(trial) for trial in oracle.trials.values()]
         assert np.mean(kept[16:]) > np.mean(kept[:16]) + 0.2
-    assert "size" in oracle.surrogate_history()[0]
+    assert "size" in oracle.iterations()[0].quality
 
 
 # Arguments
@@ -718,7 +743,7 @@ def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
 )
 def test_a_wrong_argument_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        AEBNASOracle(SPACE, **arguments)
+        aebnas(**arguments)
 
 
 # With a tuner of keras-tuner's

@@ -51,4 +51,4 @@ def test_a_search_killed_ten_times_takes_the_course_of_an_uninterrupted_one(
     assert found(folder) == found(whole)
     assert {status for _, status, _ in found(folder).values()} == {"COMPLETED"}
     assert len({str(genes) for genes, *_ in found(folder).values()}) == SOUGHT.trials
-    assert read(folder)[1].surrogate_history()
+    assert read(folder)[1].iterations()

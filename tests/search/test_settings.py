@@ -2,6 +2,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import json
+import pathlib
 import shutil
 import sys
 
@@ -10,10 +11,23 @@ import pytest
 
 import search
 import zoo
-from search import METHODS, AEBNASOracle, NSGA2Oracle, RandomOracle, Settings
-from search.settings import export, read, record, run
-from search.tuner import CANDIDATE, WEIGHTS, load_candidate
-from zoo import data, registry
+from search import (
+    AEBNAS,
+    METHODS,
+    NSGA2,
+    RandomSearch,
+    SearchRecord,
+    Settings,
+    build,
+    export,
+    read,
+    record,
+    run,
+)
+from search.candidates import CANDIDATE, WEIGHTS, load_candidate
+from search.records import DataSource, FailedTrial
+from search.strategies import scratch
+from zoo import data, records, registry
 
 QUICK = Settings(method="random", trials=5, space={"resolutions": [32]})
 LEARNING = dataclasses.replace(
@@ -32,7 +46,7 @@ FULL = Settings(
     recipe="paper",
     recipe_changes={"epochs": 1, "phases": (0.1, 0.2)},
     train_images=640,
-    start="aebnas_digits",
+    initial_weights="aebnas_digits",
     latency_batch_size=1,
 )
 
@@ -65,14 +79,15 @@ def copy(finished, tmp_path):
 def test_settings_survive_json(settings):
     text = json.dumps(settings.to_dict(), allow_nan=False)
     again = Settings.from_dict(json.loads(text))
+    assert again == settings
     assert again.to_dict() == settings.to_dict()
     assert again.search_space().get_config() == settings.search_space().get_config()
     assert again.training_recipe() == settings.training_recipe()
-    one, other = again.oracle(), settings.oracle()
-    assert type(one) is type(other)
+    one, other = build.oracle(again), build.oracle(settings)
+    assert type(one.proposer) is type(other.proposer)
     assert one.constraints == other.constraints
     assert one.reference_point() == other.reference_point()
-    assert one.objective.names == other.objective.names == settings.objectives
+    assert one.objectives.names == other.objectives.names == settings.objectives
 
 
 def test_an_unknown_field_is_named():
@@ -107,6 +122,14 @@ def test_an_unknown_field_is_named():
         ({"constraints": {"parameters": (None, None)}}, "parameters has no limit"),
         ({"constraints": {"size": (None, 1.0)}}, "size"),
         ({"reference": (1.0,)}, "reference is .* 2 finite numbers"),
+        ({"method": "nachos"}, "nachos needs target_macs, its limit"),
+        (
+            {
+                **{"method": "nachos", "target_macs": 2e6},
+                "objectives": ("error", "parameters"),
+            },
+            "objectives are error, parameters; the method nachos .* needs error, avera",
+        ),
     ],
     ids=str,
 )
@@ -125,36 +148,37 @@ def test_macs_to_aim_at_are_above_zero(method):
 @pytest.mark.parametrize(
     "method, kind, space, aims",
     [
-        ("aebnas", AEBNASOracle, {}, {"target": 2e6, "limit": None}),
+        ("aebnas", AEBNAS, {}, {"target": 2e6, "limit": None}),
         (
             "edanas",
-            AEBNASOracle,
-            {"fixed_branches": True, "tune_thresholds": False},
+            AEBNAS,
+            {"head": "fixed", "tune_thresholds": False},
             {"target": None, "limit": None},
         ),
         (
             "nachos",
-            AEBNASOracle,
+            AEBNAS,
             {"resolutions": [32]},
             {"target": None, "limit": 2e6},
         ),
-        ("static", AEBNASOracle, {"exits": []}, {"target": None, "limit": None}),
-        ("nsga2", NSGA2Oracle, {}, {"population": 12}),
-        ("random", RandomOracle, {}, {}),
+        ("static", AEBNAS, {"exits": []}, {"target": None, "limit": None}),
+        ("nsga2", NSGA2, {}, {"population": 12}),
+        ("random", RandomSearch, {}, {}),
     ],
 )
-def test_a_method_is_a_space_an_oracle_and_a_recipe(method, kind, space, aims):
+def test_a_method_is_a_space_a_proposer_and_a_recipe(method, kind, space, aims):
     settings = Settings(
         method=method, target_macs=2e6, population=12, batch_size=3, trials=30
     )
-    oracle = settings.oracle()
-    assert type(oracle) is kind
+    oracle = build.oracle(settings)
+    assert type(oracle.proposer) is kind
     expected = search.SearchSpace().get_config() | space
     assert settings.search_space().get_config() == expected
     assert oracle.space.get_config() == expected
-    found = {name: getattr(oracle, name) for name in aims}
+    found = {name: getattr(oracle.proposer, name) for name in aims}
     assert found == aims
     assert (oracle.batch_size, oracle.max_trials, oracle.initial_trials) == (3, 30, 12)
+    assert oracle.proposer.batch_size == 3
     recipe = settings.training_recipe()
     assert recipe.soft_exits == (method == "nachos")
     assert recipe.macs_limit == (2e6 if method == "nachos" else None)
@@ -183,7 +207,8 @@ def test_the_space_and_the_recipe_of_a_method_can_be_changed():
 def test_the_tuner_gets_what_the_settings_say(tmp_path, first_digits):
     dataset = first_digits(train=20, validation=10, test=10)
     settings = change(FULL, train_images=7)
-    tuner = settings.tuner(tmp_path / "s", dataset, settings.oracle())
+    tuner = build.tuner(settings, tmp_path / "s", dataset, build.oracle(settings))
+    assert tuner.strategy is not scratch
     assert tuner.recipe == settings.training_recipe()
     assert tuner.space.get_config() == settings.search_space().get_config()
     assert (tuner.convention, tuner.seed, tuner.latency_batch_size) == ("aebnas", 0, 1)
@@ -265,21 +290,22 @@ def test_a_second_process_is_refused(tmp_path, fake):
 
 
 def test_candidates_start_from_the_model_that_is_named(tmp_path, fake, monkeypatch):
-    train, starts = search.EarlyExitTuner.train, []
+    train, used = search.EarlyExitTuner.train, []
 
-    def note_start(self, *arguments):
-        starts.append(self.start)
+    def note_strategy(self, *arguments):
+        used.append(self.strategy)
         return train(self, *arguments)
 
-    monkeypatch.setattr(search.EarlyExitTuner, "train", note_start)
+    monkeypatch.setattr(search.EarlyExitTuner, "train", note_strategy)
+    monkeypatch.setattr(build, "transfer", lambda source: f"from {source}")
     monkeypatch.setattr(registry, "load", lambda name: f"the model {name}")
-    run(change(QUICK, trials=1, start="aebnas_digits"), tmp_path)
-    assert starts == ["the model aebnas_digits"]
+    run(change(QUICK, trials=1, initial_weights="aebnas_digits"), tmp_path)
+    assert used == ["from the model aebnas_digits"]
 
 
-def test_a_start_that_does_not_exist_leaves_the_folder_usable(tmp_path, fake):
+def test_initial_weights_that_do_not_exist_leave_the_folder_usable(tmp_path, fake):
     with pytest.raises(ValueError, match="no pretrained model 'aebnas_digit'"):
-        run(change(QUICK, start="aebnas_digit"), tmp_path / "s")
+        run(change(QUICK, initial_weights="aebnas_digit"), tmp_path / "s")
     assert len(run(QUICK, tmp_path / "s").trials) == 5
 
 
@@ -328,7 +354,7 @@ def test_a_search_that_has_just_begun_can_be_read(tmp_path, copy):
     shutil.copy(copy / "search.json", tmp_path)
     _, oracle = read(tmp_path)
     assert oracle.pareto_trials() == oracle.completed_trials() == []
-    assert record(tmp_path)["hypervolume"] == []
+    assert record(tmp_path).hypervolume == ()
 
 
 def test_a_search_can_be_read_while_a_trial_begins(tmp_path, fake):
@@ -346,34 +372,40 @@ def test_a_search_can_be_read_while_a_trial_begins(tmp_path, fake):
 # The record
 
 
-def test_the_record_is_complete_and_json(finished):
-    written = read_json(finished.folder / "record.json")
-    assert json.loads(json.dumps(record(finished.folder), allow_nan=False)) == written
+@pytest.fixture(scope="module")
+def written(finished):
+    return records.read(finished.folder / "record.json", SearchRecord)
+
+
+def test_the_record_is_complete_and_written(finished, written):
+    assert record(finished.folder) == written
     oracle = finished.oracle
-    assert Settings.from_dict(written["settings"]).trials == 5
-    assert written["front"] == [trial.trial_id for trial in oracle.pareto_trials()]
-    assert written["reference"] == list(oracle.reference_point())
-    assert written["hypervolume"] == [list(x) for x in oracle.hypervolume_history()]
-    assert written["surrogates"] == []
-    (failed,) = written["failed"]
-    assert failed["trial"] == "2"
-    assert "The loss became nan in epoch 1." in failed["reason"]
-    assert [c["trial"] for c in written["candidates"]] == ["0", "1", "3", "4"]
-    seconds = sum(c["metrics"]["seconds"] for c in written["candidates"])
-    assert written["seconds"] == pytest.approx(seconds, abs=0.1)
-    for candidate in written["candidates"]:
-        trial = oracle.trials[candidate["trial"]]
-        architecture = zoo.Architecture.from_dict(candidate["architecture"])
-        assert architecture == oracle.space.decode(oracle.genes(trial))
-        assert candidate["metrics"] == oracle.values(trial)
-        assert candidate["training"]["seed"] == int(candidate["trial"])
+    assert written.settings == change(finished.settings, initial_trials=2)
+    assert written.front == tuple(trial.trial_id for trial in oracle.pareto_trials())
+    assert written.reference == oracle.reference_point()
+    assert written.hypervolume == tuple(oracle.hypervolume_history())
+    assert written.iterations == ()
+    reason = "FloatingPointError: The loss became nan in epoch 1."
+    assert written.failed == (FailedTrial("2", reason),)
+    assert [c.trial for c in written.candidates] == ["0", "1", "3", "4"]
+    seconds = sum(c.metrics["seconds"] for c in written.candidates)
+    assert written.seconds == pytest.approx(seconds, abs=0.1)
+    for candidate in written.candidates:
+        trial = oracle.trials[candidate.trial]
+        assert candidate.network == oracle.space.decode(oracle.genes(trial))
+        assert candidate.metrics == oracle.values(trial)
+        assert candidate.training.seed == int(candidate.trial)
 
 
-def test_the_record_says_what_it_was_made_from(finished):
-    written = read_json(finished.folder / "record.json")
-    fingerprint = data.load("digits").fingerprint
-    assert written["data"] == {"name": "digits", "fingerprint": fingerprint}
-    facts = written["provenance"]
+def test_the_record_is_json_with_a_line_per_candidate(finished):
+    text = (finished.folder / "record.json").read_text(encoding="utf-8")
+    assert json.loads(text)["kind"] == "search"
+    assert sum('"architecture"' in line for line in text.splitlines()) == 4
+
+
+def test_the_record_says_what_it_was_made_from(written):
+    assert written.data == DataSource("digits", data.load("digits").fingerprint)
+    facts = written.provenance
     assert set(registry.provenance()) | {"started"} == set(facts)
     versions = registry.provenance()["versions"]
     assert versions.items() < facts["versions"].items()
@@ -381,29 +413,35 @@ def test_the_record_says_what_it_was_made_from(finished):
     assert "keras-tuner" in facts["versions"]
 
 
-def test_the_record_has_the_settings_of_front_members_only(finished):
-    written = read_json(finished.folder / "record.json")
-    fine = written["fine_front"]
-    shown = {*written["front"], *(point["trial"] for point in fine)}
-    having = {c["trial"] for c in written["candidates"] if "frontier" in c}
+def test_the_record_has_the_settings_of_front_members_only(written):
+    shown = {*written.front, *(point.trial for point in written.settings_front)}
+    having = {c.trial for c in written.candidates if c.frontier}
     assert having == shown
-    assert shown < {c["trial"] for c in written["candidates"]}
-    macs = [point["average_macs"] for point in fine]
-    assert macs == sorted(macs) and len(macs) > len(written["front"])
+    assert shown < {c.trial for c in written.candidates}
+    macs = [point.average_macs for point in written.settings_front]
+    assert macs == sorted(macs) and len(macs) > len(written.front)
+
+
+def test_a_candidate_of_the_record_is_found_by_its_trial(written):
+    point = written.point(written.front[0])
+    candidate = written.candidate(written.front[0])
+    assert point.thresholds == candidate.evaluation.thresholds
+    assert point.error == candidate.metrics["error"]
+    with pytest.raises(ValueError, match="no trained trial '2'; there are 0, 1, 3, 4"):
+        written.candidate("2")
 
 
 def test_the_record_tells_how_good_the_surrogates_were(tmp_path, fake):
     oracle = run(LEARNING, tmp_path)
-    written = read_json(tmp_path / "record.json")["surrogates"]
-    assert written == json.loads(json.dumps(oracle.surrogate_history()))
-    assert [each["trials"] for each in written] == [3, 6]
-    assert [each["error"]["n"] for each in written] == [3, 1]
+    written = records.read(tmp_path / "record.json", SearchRecord).iterations
+    assert written == tuple(oracle.iterations())
+    assert [each.trials for each in written] == [3, 6]
+    assert [each.quality["error"].n for each in written] == [3, 1]
 
 
 def test_a_record_is_read_from_its_file_alone(finished, tmp_path):
     file = shutil.copy(finished.folder / "record.json", tmp_path / "kept.json")
-    as_json = json.dumps(record(finished.folder))
-    assert record(file) == record(str(file)) == json.loads(as_json)
+    assert record(file) == record(str(file)) == record(finished.folder)
 
 
 @pytest.mark.parametrize(
@@ -414,19 +452,87 @@ def test_a_record_is_read_from_its_file_alone(finished, tmp_path):
 def test_a_file_that_is_no_record_is_named(tmp_path, text):
     path = tmp_path / "record.json"
     path.write_bytes(text)
-    with pytest.raises(ValueError, match=r"record\.json holds no record of a search"):
+    with pytest.raises(ValueError, match=r"record\.json is (damaged|no record)"):
         record(path)
+
+
+def test_a_record_that_says_more_than_a_search_is_read_as_one(finished, tmp_path):
+    written = read_json(finished.folder / "record.json")
+    path = tmp_path / "more.json"
+    more = written | {"kind": "experiment", "selected": "3"}
+    path.write_text(json.dumps(more), encoding="utf-8")
+    assert record(path) == record(finished.folder)
+
+
+# What version 0.1 wrote
+
+RESULTS = pathlib.Path(__file__).parents[2] / "reproduce" / "results"
+
+
+def as_version_0_1(value):
+    """A record in the names of version 0.1, as far as `value` has them."""
+    value = json.loads(json.dumps(value))
+    value.pop("kind"), value.pop("format")
+    settings = value["settings"]
+    settings["start"] = settings.pop("initial_weights")
+    if "head" in settings["space"]:
+        settings["space"]["fixed_branches"] = settings["space"].pop("head") == "fixed"
+    if "candidates" in value:
+        for candidate in value["candidates"]:
+            training = candidate["training"]
+            training["layers_from_start"] = training.pop("inherited_layers")
+            if not candidate["frontier"]:
+                del candidate["frontier"]
+        value["fine_front"] = value.pop("settings_front")
+        value["surrogates"] = [
+            {**i, **i.pop("quality")} for i in value.pop("iterations")
+        ]
+    return value
+
+
+def test_a_record_of_version_0_1_is_read(tmp_path, fake):
+    sought = change(LEARNING, space={"resolutions": [32], "head": "fixed"})
+    run(sought, tmp_path)
+    new = record(tmp_path)
+    assert new.iterations and new.settings.space["head"] == "fixed"
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(as_version_0_1(records.to_dict(new))), encoding="utf-8")
+    assert record(path) == new
+
+
+def test_a_search_of_version_0_1_goes_on(tmp_path, fake):
+    oracle = run(LEARNING, tmp_path)
+    for path in (tmp_path / "search.json", *tmp_path.glob(f"*/{CANDIDATE}")):
+        found = read_json(path)
+        if path.name == CANDIDATE:
+            training = found["training"]
+            training["layers_from_start"] = training.pop("inherited_layers")
+            del found["kind"], found["format"]
+        else:
+            found = as_version_0_1(found)
+        path.write_text(json.dumps(found), encoding="utf-8")
+    more = run(change(LEARNING, trials=9), tmp_path)
+    assert genes(more)[:7] == genes(oracle)
+    assert len(record(tmp_path).candidates) == 9
+
+
+@pytest.mark.parametrize("path", RESULTS.glob("searches/*.json"), ids=lambda p: p.stem)
+def test_the_recorded_searches_are_read(path):
+    found = record(path)
+    assert len(found.candidates) == found.settings.trials
+    trials = {candidate.trial for candidate in found.candidates}
+    assert {*found.front, *(p.trial for p in found.settings_front)} <= trials
 
 
 def test_candidates_that_break_a_constraint_are_in_no_front(tmp_path, fake):
     free = record_of(QUICK, tmp_path / "free")
-    parameters = {c["trial"]: c["metrics"]["parameters"] for c in free["candidates"]}
-    limit = max(parameters[point["trial"]] for point in free["fine_front"]) - 1
+    parameters = {c.trial: c.metrics["parameters"] for c in free.candidates}
+    limit = max(parameters[point.trial] for point in free.settings_front) - 1
     allowed = {trial for trial, count in parameters.items() if count <= limit}
     constrained = change(QUICK, constraints={"parameters": (None, limit)})
     found = record_of(constrained, tmp_path / "constrained")
-    assert set(found["front"]) <= allowed
-    fine = {point["trial"] for point in found["fine_front"]}
+    assert set(found.front) <= allowed
+    fine = {point.trial for point in found.settings_front}
     assert set() < fine <= allowed
     for trial in fine:
         assert (tmp_path / "constrained" / f"trial_{trial}" / WEIGHTS).exists()
@@ -435,6 +541,51 @@ def test_candidates_that_break_a_constraint_are_in_no_front(tmp_path, fake):
 def record_of(settings, folder):
     run(settings, folder)
     return record(folder)
+
+
+# A data set of the user's own
+
+
+@pytest.fixture(scope="module")
+def flowers(first_digits):
+    """The digits, under a name that no registry knows."""
+    digits = first_digits(train=64, validation=32, test=32)
+    return dataclasses.replace(digits, name="flowers")
+
+
+def test_a_data_set_of_ones_own_is_searched_on_read_exported_and_continued(
+    tmp_path, flowers, untrained
+):
+    sought = change(QUICK, trials=2)
+    run(sought, tmp_path / "s", dataset=flowers)
+    found = record(tmp_path / "s")
+    assert found.data == DataSource("flowers", flowers.fingerprint)
+    assert found.settings.data == "flowers"
+    assert found.candidates[0].evaluation.samples == 32
+    assert record(tmp_path / "s" / "record.json") == found
+
+    trial = found.front[0]
+    written = export(tmp_path / "s", trial, tmp_path / "found", dataset=flowers)
+    assert written["results"]["test"]["samples"] == 32
+    without = export(tmp_path / "s", trial, tmp_path / "without")
+    assert "results" not in without
+
+    more = run(change(sought, trials=3), tmp_path / "s", dataset=flowers)
+    assert len(more.completed_trials()) == 3
+
+
+def test_a_data_set_of_ones_own_has_to_be_passed_again(tmp_path, flowers, fake):
+    run(QUICK, tmp_path, dataset=flowers)
+    again = read(tmp_path)[0]
+    with pytest.raises(ValueError, match="no data set 'flowers'.*again, as `dataset`"):
+        run(again, tmp_path)
+    with pytest.raises(ValueError, match="another data. Use the same settings"):
+        run(QUICK, tmp_path)
+    other = dataclasses.replace(flowers, test=flowers.test.take(5))
+    with pytest.raises(ValueError, match="another content of the data set"):
+        run(QUICK, tmp_path, dataset=other)
+    with pytest.raises(ValueError, match="flowers is not the one that .* trained on"):
+        export(tmp_path, "0", tmp_path / "found", dataset=other)
 
 
 # Export
@@ -503,5 +654,12 @@ def test_without_keras_tuner_the_error_says_what_to_install(monkeypatch):
         if name.split(".")[0] == "search":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "\.\[search\]"'):
-        importlib.import_module("search")
+    package = importlib.import_module("search")
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "aebnas-keras\[search'):
+        _ = package.run
+
+
+def test_a_name_that_does_not_exist_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'serach'"):
+        _ = search.serach
+    assert {"run", "Settings", "ParetoOracle"} < set(dir(search))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search import engine
 from search.space import SearchSpace
 from zoo.architecture import Architecture, Branch, ConvModule, FixedBranch, Stage
 from zoo.cost import macs
@@ -25,7 +26,7 @@ SPACES = {
     "thresholds_apart": SearchSpace(tune_thresholds=False),
     "static": SearchSpace(exits=()),
     "two_exits": SearchSpace(exits=(1, 3), resolutions=(32, 48)),
-    "fixed_branches": SearchSpace(exits=(0, 2), fixed_branches=True),
+    "fixed_heads": SearchSpace(exits=(0, 2), head="fixed"),
     "a_threshold_twice": SearchSpace(thresholds=(1, 0.9, 0.9), tune_thresholds=False),
     "all_exits": SearchSpace(thresholds=(0.9, 0.25)),
 }
@@ -216,9 +217,9 @@ def test_counts_cannot_be_changed_from_outside():
         ({"exits": (1,)}, "exit1/module1/kernel", (3,)),
         ({"exits": (1,)}, "exit2/module1/kernel", (3, 3, 5)),
         ({"exits": ()}, "exit4/threshold", (1,)),
-        ({"fixed_branches": True}, "exit1/threshold", (0.1, 0.2, 1)),
-        ({"fixed_branches": True}, "exit1/module1/pool", (0,)),
-        ({"fixed_branches": True}, "exit1/module2/size", (0,)),
+        ({"head": "fixed"}, "exit1/threshold", (0.1, 0.2, 1)),
+        ({"head": "fixed"}, "exit1/module1/pool", (0,)),
+        ({"head": "fixed"}, "exit1/module2/size", (0,)),
         ({"thresholds": [0.3, 1]}, "exit4/threshold", (0.3, 1)),
     ],
 )
@@ -236,7 +237,7 @@ def test_options_narrow_what_genes_mean(options, name, expected):
         ({"exits": (1, 3)}, set(range(32, 73, 4)), {1, 3}, {Branch}),
         ({"exits": (), "thresholds": ()}, set(range(32, 73, 4)), set(), set()),
         (
-            {"exits": [2], "fixed_branches": True},
+            {"exits": [2], "head": "fixed"},
             set(range(32, 73, 4)),
             {2},
             {FixedBranch},
@@ -281,7 +282,7 @@ def test_a_config_is_that_of_the_constructor():
     assert FULL.get_config() == {
         "resolutions": list(range(32, 73, 4)),
         "exits": [0, 1, 2, 3],
-        "fixed_branches": False,
+        "head": "searched",
         "thresholds": [0.1, 0.2, 1.0],
         "tune_thresholds": True,
     }
@@ -296,6 +297,7 @@ def test_a_config_is_that_of_the_constructor():
         ({"exits": (-1,)}, "exits holds -1"),
         ({"thresholds": (1.0,)}, "at least one below 1, or no exits"),
         ({"thresholds": ()}, "at least one below 1, or no exits"),
+        ({"head": "fxed"}, "no head 'fxed'.*Did you mean 'fixed'"),
         ({"thresholds": (0.1, 1.5)}, r"thresholds\[1\] is 1.5; expected 0 to 1"),
     ],
 )
@@ -438,7 +440,7 @@ def test_a_gene_out_of_range_is_named_among_many_candidates():
         ({"exits": ()}, network(), "exit1/threshold is 0.1; .* allows 1.0"),
         ({"thresholds": (0.1,)}, network(), "exit2/threshold is 1.0; .* allows 0.1"),
         ({}, network(FixedBranch(), position=2), r"branches\[2\] .* a searched one"),
-        ({"fixed_branches": True}, network(), r"branches\[0\] .* a fixed one"),
+        ({"head": "fixed"}, network(), r"branches\[0\] .* a fixed one"),
     ],
 )
 def test_a_network_outside_of_the_space_is_rejected(options, outside, message):
@@ -466,7 +468,7 @@ def test_a_named_value_outside_of_the_space_is_rejected(name, value, message):
 
 @functools.cache
 def hyperparameters(space):
-    return space.hyperparameters()
+    return engine.hyperparameters(space)
 
 
 def with_values(space, values):
@@ -498,7 +500,7 @@ def test_a_gene_that_is_never_active_is_no_hyperparameter():
 
 @in_every_space
 def test_defaults_are_those_of_genes_0(space):
-    assert space.hyperparameters().values == space.to_values(ZEROS)
+    assert engine.hyperparameters(space).values == space.to_values(ZEROS)
 
 
 @in_every_space

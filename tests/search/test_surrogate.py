@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from search.oracle import features
+from search.predictor import features
 from search.space import SearchSpace
 from search.surrogate import (
     SURROGATES,

@@ -13,8 +13,9 @@ import pytest
 
 from search import Settings, read, record
 from search import launch as launching
+from search.candidates import WEIGHTS, read_candidates, settings_front
 from search.launch import RESTARTS, end_with_parent, launch
-from search.tuner import WEIGHTS, fine_front, read_candidates
+from search.records import FailedTrial
 
 SOUGHT = Settings(
     trials=14, initial_trials=6, batch_size=4, population=8, generations=3
@@ -75,12 +76,11 @@ def test_a_killed_worker_gets_its_trial_again_and_none_is_lost(
     assert len(genes) == SOUGHT.trials
     written = record(folder)
     assert (folder / "record.json").exists()
-    assert written["failed"] == [{"trial": "03", "reason": "ValueError: told to fail"}]
+    assert written.failed == (FailedTrial("03", "ValueError: told to fail"),)
 
     candidates = read_candidates(folder)
     points = {
-        c["trial"]: (c["metrics"]["error"], c["metrics"]["average_macs"])
-        for c in candidates
+        c.trial: (c.metrics["error"], c.metrics["average_macs"]) for c in candidates
     }
     assert set(points) == {trial.trial_id for trial in completed}
     front = {
@@ -91,8 +91,8 @@ def test_a_killed_worker_gets_its_trial_again_and_none_is_lost(
             for e, m in points.values()
         )
     }
-    assert set(written["front"]) == front
-    fine = {point["trial"] for point in fine_front(candidates)}
+    assert set(written.front) == front
+    fine = {point.trial for point in settings_front(candidates)}
     kept = {p.parent.name.removeprefix("trial_") for p in folder.glob(f"*/{WEIGHTS}")}
     assert kept == front | fine
 

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import layers
+from zoo import backends, layers
 
 pytestmark = pytest.mark.skipif(
-    not layers._on_cpu_with_tensorflow(), reason="for TensorFlow on a CPU"
+    not backends.is_tensorflow_on_cpu(), reason="for TensorFlow on a CPU"
 )
 
 
@@ -60,7 +60,7 @@ def test_a_frozen_batch_normalisation_stays_as_it_is():
     np.testing.assert_equal(ours.get_weights(), before)
 
 
-def test_the_fast_way_is_taken_in_training_only(monkeypatch):
+def test_the_fast_way_is_taken_in_training_only(monkeypatch, architecture):
     import tensorflow as tf
 
     calls, original = [], tf.raw_ops.FusedBatchNormV3
@@ -70,8 +70,7 @@ def test_the_fast_way_is_taken_in_training_only(monkeypatch):
         return original(**arguments)
 
     monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", counted)
-    stage = zoo.Stage.uniform(depth=2, kernel=3, expansion=3)
-    model = zoo.EarlyExitClassifier(zoo.Architecture(32, (stage,) * 5), 10)
+    model = zoo.EarlyExitClassifier(architecture, 10)
     images = np.zeros((2, 32, 32, 3), "float32")
     model(images)
     assert not calls

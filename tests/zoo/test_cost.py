@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 
 from zoo.architecture import (
-    BRANCH_EXPANSIONS,
-    BRANCH_KERNELS,
-    BRANCH_SIZES,
     DEPTHS,
     EXPANSIONS,
     KERNELS,
     RESOLUTIONS,
     Architecture,
     Block,
-    Branch,
-    ConvModule,
-    FixedBranch,
     Stage,
 )
 from zoo.cost import CONVENTIONS, Cost, macs
+from zoo.heads import (
+    BRANCH_EXPANSIONS,
+    BRANCH_KERNELS,
+    BRANCH_SIZES,
+    Branch,
+    ConvModule,
+    FixedBranch,
+)
 
 ARCHIVE = json.loads(
     (Path(__file__).parents[2] / "reproduce" / "authors_archive.json").read_text()
@@ -276,7 +278,7 @@ def test_a_cost_is_frozen(field):
 
 @pytest.mark.parametrize("convention", ["", "Standard", "flops", None])
 def test_an_unknown_convention_is_named_with_the_known_ones(convention):
-    message = f"convention is {convention!r}; expected standard, aebnas"
+    message = f"convention is {convention!r}; choose from standard, aebnas"
     with pytest.raises(ValueError, match=message):
         macs(SAMPLES[0], 10, convention)
 

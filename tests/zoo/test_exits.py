@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from zoo import runtime, tensors
 from zoo.cost import Cost
 from zoo.exits import (
     GRID,
@@ -14,7 +15,6 @@ from zoo.exits import (
     confidence,
     decide,
     evaluate,
-    first_exit,
     frontier,
     pareto_optimal,
     recount,
@@ -201,7 +201,7 @@ def test_confidence_lies_in_0_to_1(rule, classes):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_confidence_works_on_symbolic_tensors(rule):
-    assert confidence(keras.Input((4, 10)), rule).shape == (None, 4)
+    assert tensors.RULES[rule](keras.Input((4, 10))).shape == (None, 4)
 
 
 # The exit rule
@@ -270,10 +270,12 @@ def test_decide_takes_lists_integers_and_no_samples():
     assert decide(np.zeros((0, 3, 4)), (0.5, 0.5)).shape == (0,)
 
 
-def test_first_exit_agrees_with_decide():
+@pytest.mark.parametrize("module", [runtime, tensors])
+def test_first_exit_agrees_with_decide(module):
     logits, _, _ = make(3)
+    confidences = keras.ops.convert_to_tensor(confidence(logits))
     for thresholds in product((0.3, 1), repeat=3):
-        chosen = first_exit(confidence(logits), thresholds)
+        chosen = module.first_exit(confidences, thresholds)
         assert np.array(chosen).tolist() == decide(logits, thresholds).tolist()
 
 
@@ -619,6 +621,8 @@ def test_an_unusable_target_is_rejected(target):
     ],
 )
 def test_an_unknown_rule_is_named_with_the_known_ones(call):
-    message = "rule is 'margin'; choose from score_margin, max_probability, entropy"
+    message = (
+        "no exit rule 'margin'; choose from score_margin, max_probability, entropy"
+    )
     with pytest.raises(ValueError, match=message):
         call()

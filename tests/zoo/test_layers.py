@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.augmentation import RandomResizedCrop, RandomShift
 from zoo.layers import BicubicResize, FitResolution, bicubic_matrix
+from zoo.training.augmentation import RandomResizedCrop, RandomShift
 
 
 def random_images(*shape, low=0, high=255, seed=0):

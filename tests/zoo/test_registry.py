@@ -1,4 +1,5 @@
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import __main__ as commands
-from zoo import cards, data, exits, registry
+from zoo import cards, data, exits, measure, records, registry, weights
+
+pytestmark = pytest.mark.compiles
 
 BRANCH = zoo.Branch((zoo.ConvModule(8),))
 SMALL = zoo.Architecture(
@@ -41,6 +43,18 @@ def network(seed=0, **changes):
     return model
 
 
+@pytest.fixture(scope="session")
+def pretrained():
+    """A function: a pretrained model, built once. Do not change it."""
+    return functools.cache(zoo.load)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A network that tests save. Do not change it."""
+    return network(seed=5, thresholds=(0.4,))
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -59,7 +73,7 @@ def saved(dataset, tmp_path_factory):
     model = network(
         thresholds=(0.6,), exit_rule="max_probability", exit_weights=[1, 2], crop=0.9
     )
-    training = registry.provenance(recipe={"name": "none", "epochs": 3}, seed=7)
+    training = measure.provenance(recipe={"name": "none", "epochs": 3}, seed=7)
     record = zoo.save(model, folder, dataset, training, ["Nobody trained it."])
     return Saved(folder, model, record, zoo.load(folder))
 
@@ -89,8 +103,10 @@ def test_logits_survive(saved, dataset):
 
 
 def test_settings_frontier_and_class_names_survive(saved, dataset):
-    config = saved.model.get_config() | {"name": "small"}
-    assert saved.loaded.get_config() == config
+    measured = records.to_dict(saved.record.frontier)
+    names = list(dataset.class_names)
+    changes = {"name": "small", "frontier": measured, "class_names": names}
+    assert saved.loaded.get_config() == saved.model.get_config() | changes
     assert saved.loaded.class_names == dataset.class_names
     logits = saved.loaded.predict(dataset.validation.images, verbose=0)
     points = exits.frontier(
@@ -124,60 +140,65 @@ def test_every_point_of_a_frontier_is_within_its_own_budget(name):
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_the_record_holds_what_the_stored_weights_give(saved, dataset, part):
-    record = json.loads((saved.folder / "config.json").read_text(encoding="utf-8"))
-    assert record == saved.record == registry.config(saved.folder)
-    split, found = getattr(dataset, part), record["results"][part]
+    data = json.loads((saved.folder / "config.json").read_text(encoding="utf-8"))
+    assert data == records.to_dict(saved.record)
+    assert saved.record == registry.record(saved.folder)
+    split, found = getattr(dataset, part), saved.record.results[part]
     logits = saved.loaded.predict(split.images, verbose=0)
     for convention in zoo.cost.CONVENTIONS:
         expected = exits.evaluate(
             *(logits, split.labels, zoo.macs(SMALL, 10, convention)),
             *(saved.model.thresholds, saved.model.exit_rule),
         )
-        assert found["average_macs"][convention] == pytest.approx(expected.average_macs)
-        assert found["macs"][convention] == list(expected.macs)
-        assert found["accuracy"] == pytest.approx(expected.accuracy)
-        assert found["utilisation"] == pytest.approx(expected.utilisation)
-        assert found["exit_accuracy"] == pytest.approx(expected.exit_accuracy)
-        assert found["leaving_accuracy"] == pytest.approx(expected.leaving_accuracy)
-        assert found["thresholds"] == [0.6]
-        assert found["samples"] == len(split.labels)
-    assert 0 < found["utilisation"][0] < 1
+        assert found.average_macs[convention] == pytest.approx(expected.average_macs)
+        assert found.macs[convention] == expected.macs
+        assert found.accuracy == pytest.approx(expected.accuracy)
+        assert found.utilisation == pytest.approx(expected.utilisation)
+        assert found.exit_accuracy == pytest.approx(expected.exit_accuracy)
+        assert found.leaving_accuracy == pytest.approx(expected.leaving_accuracy)
+        assert found.thresholds == (0.6,)
+        assert found.samples == len(split.labels)
+    assert 0 < found.utilisation[0] < 1
 
 
 def test_the_record_names_data_weights_and_training(saved, dataset):
-    assert saved.record["name"] == "small"
-    assert saved.record["data"] == {
+    assert saved.record.name == "small"
+    assert records.to_dict(saved.record.data) == {
         "name": "digits",
         "fingerprint": dataset.fingerprint,
         **{"train": 40, "validation": 60, "test": 80},
     }
-    weights = (saved.folder / "model.weights.h5").read_bytes()
-    assert saved.record["weights"] == {
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "bytes": len(weights),
+    written = (saved.folder / "model.weights.h5").read_bytes()
+    assert records.to_dict(saved.record.weights) == {
+        "sha256": hashlib.sha256(written).hexdigest(),
+        "bytes": len(written),
         "parameters": saved.model.macs.parameters,
     }
-    assert saved.record["training"]["seed"] == 7
-    assert saved.record["training"]["versions"]["keras"] == keras.version()
-    assert saved.record["training"]["backend"] == keras.backend.backend()
+    assert saved.record.training["seed"] == 7
+    assert saved.record.training["versions"]["keras"] == keras.version()
+    assert saved.record.training["backend"] == keras.backend.backend()
+    assert saved.record.class_name == "EarlyExitClassifier"
+    assert saved.record.architecture == SMALL
+    assert saved.record.exit_names == SMALL.exit_names == ("after stage 2", "final")
+    assert saved.record.macs == zoo.macs(SMALL, 10)
 
 
 def test_the_card_shows_what_was_measured(saved):
     card = zoo.card(saved.folder)
     assert card == (saved.folder / "card.md").read_text(encoding="utf-8")
-    test = saved.record["results"]["test"]
+    test = saved.record.results["test"]
     shown = [
         *("# small", "max_probability", "- Nobody trained it.", "name none, epochs 3"),
         *("after stage 2", "final", "| 0.6 |", "80 for the results"),
-        cards.percent(test["accuracy"]),
-        *map(cards.million, test["average_macs"].values()),
-        *map(cards.million, sum(test["macs"].values(), [])),
-        *map(cards.percent, test["exit_accuracy"] + test["utilisation"]),
-        saved.record["data"]["fingerprint"],
-        saved.record["weights"]["sha256"],
+        cards.percent(test.accuracy),
+        *map(cards.million, test.average_macs.values()),
+        *map(cards.million, sum(test.macs.values(), ())),
+        *map(cards.percent, test.exit_accuracy + test.utilisation),
+        saved.record.data.fingerprint,
+        saved.record.weights.sha256,
     ]
     assert [text for text in shown if text not in card] == []
-    rows = cards.frontier_rows(cards.thinned(saved.record["frontier"]))
+    rows = cards.frontier_rows(cards.thinned(saved.record.frontier))
     assert cards.markdown_table(cards.FRONTIER_COLUMNS, rows) in card
 
 
@@ -185,7 +206,7 @@ def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(tmp_pa
     model = network(thresholds=(0.7,))
     model.class_names = tuple("abcdefghij")
     record = zoo.save(model, tmp_path / "plain")
-    assert "results" not in record
+    assert record.results is None and record.data is None
     assert "## Results" not in zoo.card(tmp_path / "plain")
     loaded = zoo.load(tmp_path / "plain")
     assert loaded.class_names == model.class_names
@@ -237,7 +258,7 @@ def test_other_classes_replace_the_classifiers_and_keep_the_rest(saved, classes)
 
 
 def test_a_model_with_new_classifiers_shares_no_weights_with_the_old(saved):
-    new = registry._with_new_classifiers(saved.loaded, 10)
+    new = saved.loaded.with_new_classifiers(10)
     mine = {id(weight) for weight in saved.loaded.weights}
     assert not mine & {id(weight) for weight in new.weights}
 
@@ -265,9 +286,7 @@ BUDGET = 3.96e6
 
 def average_macs(record, point, convention):
     """Of a setting of a recorded model, added up exit by exit."""
-    model = record["model"]
-    architecture = zoo.Architecture.from_dict(model["architecture"])
-    cost = zoo.macs(architecture, model["num_classes"], convention)
+    cost = zoo.macs(record.architecture, record.num_classes, convention)
     total = 0
     for k, share in enumerate(point["utilisation"]):
         passed = zip(cost.branches[: k + 1], point["thresholds"])
@@ -278,15 +297,15 @@ def average_macs(record, point, convention):
 
 def offered(source, convention):
     """Every setting of every model of a data set: MACs, accuracy, model, thresholds."""
-    records = [registry.config(name) for name in zoo.list_models()]
+    found = [registry.record(name) for name in zoo.list_models()]
     return [
         (
-            *(average_macs(record, point, convention), point["accuracy"]),
-            *(record["name"], tuple(point["thresholds"])),
+            *(average_macs(record, vars(point), convention), point.accuracy),
+            *(record.name, point.thresholds),
         )
-        for record in records
-        if record.get("data", {}).get("name") == source
-        for point in record["frontier"]
+        for record in found
+        if record.data and record.data.name == source
+        for point in record.frontier
     ]
 
 
@@ -315,8 +334,8 @@ def assert_front(found, source, convention):
 def offers(saved, tmp_path_factory):
     """A folder of two models, and of two unbeatable records of no or other data."""
     root = tmp_path_factory.mktemp("offers")
-    measured = saved.record["data"]
-    unmeasured = {k: v for k, v in saved.record.items() if k != "data"}
+    unmeasured = records.to_dict(saved.record)
+    measured = unmeasured.pop("data")
     unbeatable = [((0.0,), 1.0, (1.0, 0.0))]
     for name, settings, about in (
         *((name, settings, {"data": measured}) for name, settings in OFFERED.items()),
@@ -328,7 +347,8 @@ def offers(saved, tmp_path_factory):
         for point in points:
             point["average_macs"] = average_macs(saved.record, point, "standard")
         record = unmeasured | about | {"name": name, "frontier": points}
-        record["model"] = record["model"] | {"name": name}
+        config = record["model"]["config"] | {"name": name}
+        record["model"] = record["model"] | {"config": config}
         shutil.copytree(saved.folder, root / name)
         (root / name / "config.json").write_text(json.dumps(record), encoding="utf-8")
     return root
@@ -402,12 +422,12 @@ def test_a_budget_out_of_reach_says_what_can_be_had(offering, convention, models
 
 
 def test_a_front_in_an_unknown_convention_is_refused(offering):
-    with pytest.raises(ValueError, match="'paper'; expected standard, aebnas"):
+    with pytest.raises(ValueError, match="'paper'; choose from standard, aebnas"):
         zoo.pareto("digits", "paper")
 
 
 def test_data_without_a_model_are_named_with_those_that_have_one(offering):
-    message = r"belongs to 'digit'; there are some of digits, svhn\.$"
+    message = r"'digit'; choose from digits, svhn\. Did you mean 'digits'\?$"
     with pytest.raises(ValueError, match=message):
         zoo.pareto("digit")
 
@@ -415,33 +435,37 @@ def test_data_without_a_model_are_named_with_those_that_have_one(offering):
 # Saving over a model
 
 
-def test_saving_over_a_model_replaces_it(copy):
-    model = network(seed=5, thresholds=(0.4,))
-    zoo.save(model, copy)
+def test_saving_over_a_model_replaces_it(copy, plain):
+    zoo.save(plain, copy)
     assert sorted(contents(copy)) == FILES
-    assert zoo.load(copy).thresholds == (0.4,)
+    loaded = zoo.load(copy)
+    assert loaded.thresholds == (0.4,)
     np.testing.assert_array_equal(
-        as_numpy(zoo.load(copy).get_layer("stem_bn").gamma),
-        as_numpy(model.get_layer("stem_bn").gamma),
+        as_numpy(loaded.get_layer("stem_bn").gamma),
+        as_numpy(plain.get_layer("stem_bn").gamma),
     )
 
 
-@pytest.mark.parametrize("step", ["_write_weights", "_sha256", "render"])
-def test_a_save_that_fails_keeps_the_old_model(copy, step, monkeypatch):
+@pytest.mark.parametrize(
+    "module, step",
+    [(weights, "dumps"), (hashlib, "sha256"), (registry, "render")],
+    ids=["dumps", "sha256", "render"],
+)
+def test_a_save_that_fails_keeps_the_old_model(copy, plain, module, step, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
     before = contents(copy)
-    monkeypatch.setattr(registry, step, full)
+    monkeypatch.setattr(module, step, full)
     with pytest.raises(OSError, match="No space"):
-        zoo.save(network(seed=5), copy)
+        zoo.save(plain, copy)
     assert contents(copy) == before
 
 
-def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path):
+def test_a_file_in_place_of_the_folder_is_an_os_error(tmp_path, plain):
     (tmp_path / "taken").write_text("mine", encoding="utf-8")
     with pytest.raises(OSError):
-        zoo.save(network(), tmp_path / "taken")
+        zoo.save(plain, tmp_path / "taken")
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
 
 
@@ -468,8 +492,8 @@ def test_missing_weights_are_named(copy):
 )
 def test_a_damaged_config_is_named(copy, text):
     (copy / "config.json").write_bytes(text)
-    for function in (registry.config, zoo.card, zoo.load):
-        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+    for function in (registry.record, zoo.card, zoo.load):
+        with pytest.raises(ValueError, match=r"config\.json is (damaged|no record)"):
             function(copy)
 
 
@@ -482,16 +506,19 @@ def test_a_damaged_config_is_named(copy, text):
     ids=str,
 )
 def test_a_config_without_a_usable_part_is_damaged(saved, copy, changes):
-    record = {k: v for k, v in (saved.record | changes).items() if v is not None}
+    record = records.to_dict(saved.record) | changes
+    record = {k: v for k, v in record.items() if v is not None}
     (copy / "config.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         zoo.load(copy)
 
 
 def test_an_unknown_format_is_named(saved, copy):
-    text = json.dumps(saved.record | {"format": 2})
+    text = json.dumps(records.to_dict(saved.record) | {"format": 3})
     (copy / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="has format 2; this version reads 1"):
+    with pytest.raises(
+        ValueError, match="has format 3, and this version reads up to 2"
+    ):
         zoo.load(copy)
 
 
@@ -521,9 +548,10 @@ def test_models_are_listed_in_order_by_pattern(shelf, patterns, names):
     assert zoo.list_models(*patterns) == names
 
 
-@pytest.mark.parametrize("function", [registry.config, zoo.card, zoo.load])
+@pytest.mark.parametrize("function", [registry.record, zoo.card, zoo.load])
 @pytest.mark.parametrize(
-    "name, hint", [("a_digit", "Did you mean 'a_digits'"), ("xyz!", "Known are a_cif")]
+    "name, hint",
+    [("a_digit", "Did you mean 'a_digits'"), ("xyz!", "choose from a_cif")],
 )
 def test_an_unknown_name_gives_near_matches_and_the_known(shelf, function, name, hint):
     with pytest.raises(ValueError, match=f"no pretrained model '{name}'.*{hint}"):
@@ -538,49 +566,49 @@ def test_there_is_a_model_for_the_tests():
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_loads_and_is_documented(name):
-    folder, record = registry.PRETRAINED / name, registry.config(name)
-    model = zoo.load(name)
-    assert model.name == record["name"] == name
+def test_a_pretrained_model_loads_and_is_documented(name, pretrained):
+    folder, record = registry.PRETRAINED / name, registry.record(name)
+    model = pretrained(name)
+    assert model.name == record.name == name
     assert model.class_names and model.frontier
-    weights = (folder / "model.weights.h5").read_bytes()
-    assert hashlib.sha256(weights).hexdigest() == record["weights"]["sha256"]
-    assert len(weights) == record["weights"]["bytes"]
-    assert model.macs.parameters == record["weights"]["parameters"]
+    written = (folder / "model.weights.h5").read_bytes()
+    assert hashlib.sha256(written).hexdigest() == record.weights.sha256
+    assert len(written) == record.weights.bytes
+    assert model.macs.parameters == record.weights.parameters
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert card == cards.render(record)
-    assert len(record["data"]["fingerprint"]) == 16
-    assert {"recipe", "seed", "backend", "versions", "hardware"} <= set(
-        record["training"]
-    )
-    for result in record["results"].values():
-        assert result["thresholds"] == list(model.thresholds)
-        assert result["macs"]["standard"] == list(
-            model.macs.per_exit_with([t < 1 for t in model.thresholds])
+    assert len(record.data.fingerprint) == 16
+    assert {"recipe", "seed", "backend", "versions", "hardware"} <= set(record.training)
+    for result in record.results.values():
+        assert result.thresholds == model.thresholds
+        assert result.macs["standard"] == model.macs.per_exit_with(
+            [t < 1 for t in model.thresholds]
         )
-        assert np.dot(result["utilisation"], result["macs"]["standard"]) == (
-            pytest.approx(result["average_macs"]["standard"])
+        assert np.dot(result.utilisation, result.macs["standard"]) == (
+            pytest.approx(result.average_macs["standard"])
         )
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_command_on_the_card_repeats_the_recorded_training(name):
-    record = registry.config(name)
+    from zoo import __main__ as commands
+
+    record = registry.record(name)
     _, after = zoo.card(name).split("To train it again")
     command = after.split("```")[1].replace("\\\n", " ")
     start, *arguments = command.split("python -m zoo ")[1:]
     assert not arguments
-    given = commands._parser().parse_args(start.split())
-    facts, recipe = record["training"], record["training"]["recipe"]
+    given = commands.commands().parser.parse_args(start.split())
+    facts, recipe = record.training, record.recipe
     for key in ("epochs", "batch_size", "learning_rate", "weight_decay"):
         assert getattr(given, key) == recipe[key]
     assert (given.recipe, given.distillation) == (
         recipe["name"],
         recipe["distillation"],
     )
-    assert (given.seed, given.data) == (facts["seed"], record["data"]["name"])
+    assert (given.seed, given.data) == (facts["seed"], record.data.name)
     assert given.teacher == facts.get("teacher")
-    assert given.start == facts.get("start")
+    assert given.initial_weights == record.initial_weights
     chosen = facts.get("thresholds") or {}
     assert given.max_macs == chosen.get("max_macs")
     assert given.target_macs == chosen.get("target_macs")
@@ -589,7 +617,7 @@ def test_the_command_on_the_card_repeats_the_recorded_training(name):
 
 @pytest.mark.parametrize("convention", zoo.cost.CONVENTIONS)
 def test_the_pretrained_models_of_a_data_set_make_a_front(convention):
-    for source in {registry.config(name)["data"]["name"] for name in zoo.list_models()}:
+    for source in {registry.record(name).data.name for name in zoo.list_models()}:
         assert_front(zoo.pareto(source, convention), source, convention)
 
 
@@ -604,32 +632,32 @@ PROMISED = {
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_keeps_its_promise_and_its_record(name):
-    record = registry.config(name)
-    source = record["data"]["name"]
+def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
+    record = registry.record(name)
+    source = record.data.name
     folder = os.environ.get(data.DATA_DIR_VARIABLE, "")
     if source != "digits" and not (pathlib.Path(folder) / f"{source}.npz").is_file():
         pytest.skip(f"needs {source}.npz in the folder that AEBNAS_DATA_DIR names")
-    dataset, model = data.load(source), zoo.load(name)
+    dataset, model = data.load(source), pretrained(name)
     # Some copies of CIFAR-10 differ in a few pixels.
-    same = record["data"]["fingerprint"] == dataset.fingerprint
-    split, expected = dataset.test, record["results"]["test"]
+    same = record.data.fingerprint == dataset.fingerprint
+    split, expected = dataset.test, record.results["test"]
     logits = model.predict(split.images, batch_size=256, verbose=0)
-    found = registry.report(model, logits, split.labels)
+    found = measure.report(model, logits, split.labels)
     margin = 1.01 / len(split.labels) if same else 0.003
-    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=margin)
-    assert found["average_macs"] == pytest.approx(expected["average_macs"], rel=margin)
+    assert found.accuracy == pytest.approx(expected.accuracy, abs=margin)
+    assert found.average_macs == pytest.approx(expected.average_macs, rel=margin)
     accuracy, macs = PROMISED[name]
-    assert found["accuracy"] >= accuracy
-    assert found["average_macs"]["aebnas"] <= macs
+    assert found.accuracy >= accuracy
+    assert found.average_macs["aebnas"] <= macs
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_answers_alike_when_it_skips(name):
-    model, images = zoo.load(name), data.load("digits").test.images
+def test_a_pretrained_model_answers_alike_when_it_skips(name, pretrained):
+    model, images = pretrained(name), data.load("digits").test.images[:60]
     logits = model.predict(images, verbose=0)
     chosen = exits.decide(logits, model.thresholds, model.exit_rule)
-    found = model.predict_early(images, batch_size=100)
+    found = model.predict_early(images, batch_size=20)
     assert (found.exits == chosen).all()
     assert (found.labels == logits.argmax(-1)[range(len(images)), chosen]).all()
 
@@ -646,27 +674,27 @@ def test_the_repository_stays_small():
     assert sum(p.stat().st_size for p in paths if p.is_file()) < 40e6
 
 
-def test_a_kernel_that_overflows_half_precision_stays_in_single(tmp_path):
-    model = network()
-    layer = model.get_layer("stem_conv")
+def test_a_kernel_that_overflows_half_precision_stays_in_single(tmp_path, generic):
+    model = generic()
+    layer = model.get_layer("stem")
     layer.kernel.assign(as_numpy(layer.kernel) * 1e6)
     zoo.save(model, tmp_path / "large")
-    kernel = zoo.load(tmp_path / "large").get_layer("stem_conv").kernel
+    kernel = zoo.load(tmp_path / "large").get_layer("stem").kernel
     np.testing.assert_array_equal(as_numpy(kernel), as_numpy(layer.kernel))
 
 
-def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    model = network()
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, generic):
+    model = generic()
     zoo.save(model, tmp_path / "model")
     before = contents(tmp_path / "model")
-    layer = model.get_layer("stem_conv")
+    layer = model.get_layer("stem")
     layer.kernel.assign(as_numpy(layer.kernel) * np.nan)
     with pytest.raises(ValueError, match="NaN or infinite"):
         zoo.save(model, tmp_path / "model")
     assert contents(tmp_path / "model") == before
 
 
-def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path):
-    model = zoo.load("aebnas_digits")
+def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path, pretrained):
+    model = pretrained("aebnas_digits")
     zoo.save(model, tmp_path / "again")
     assert zoo.load(tmp_path / "again").frontier == model.frontier != ()

@@ -1,10 +1,10 @@
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 
-from zoo import EarlyExitClassifier, exits, soft_exits, training
+from zoo import exits, training
+from zoo.training import soft_exits
 
 
 @pytest.fixture(scope="module")
@@ -72,28 +72,30 @@ SOFT = training.Recipe(
 )  # fmt: skip
 
 
-def trained(architecture, dataset, recipe):
-    keras.utils.set_random_seed(1)
-    model = EarlyExitClassifier(architecture, 10)
+def trained(generic, dataset, recipe):
+    model = generic()
     before = model.get_layer("exit1_classifier").get_weights()[0]
     training.train(model, dataset, recipe, verbose=0, validate=False)
     return model, np.abs(model.get_layer("exit1_classifier").get_weights()[0] - before)
 
 
-def test_the_first_phase_leaves_the_branches_alone(architecture, first_digits):
+@pytest.mark.compiles
+def test_the_first_phase_leaves_the_branches_alone(generic, first_digits):
     few = first_digits(train=64, validation=32)
     alone = dataclasses.replace(SOFT, phases=(1.0, 0.0))
-    assert trained(architecture, few, alone)[1].max() == 0
-    assert trained(architecture, few, SOFT)[1].max() > 0
+    assert trained(generic, few, alone)[1].max() == 0
+    assert trained(generic, few, SOFT)[1].max() > 0
 
 
-def test_the_cost_term_makes_exits_confident(architecture, first_digits):
+@pytest.mark.compiles
+def test_the_cost_term_makes_exits_confident(generic, first_digits):
     few = first_digits(train=96, validation=32)
-    long = dataclasses.replace(SOFT, epochs=6, phases=(0.0, 1.0))
+    slow = {"epochs": 4, "learning_rate": 0.002, "phases": (0.0, 1.0)}
+    long = dataclasses.replace(SOFT, **slow)
     frugal = dataclasses.replace(long, macs_limit=1.0, cost_weight=20.0)
 
     def confidence(recipe):
-        model, _ = trained(architecture, few, recipe)
+        model, _ = trained(generic, few, recipe)
         logits = model.predict(few.train.images, verbose=0)
         return float(np.mean(exits.confidence(logits[:, 0])))
 

@@ -2,7 +2,6 @@ import collections
 import csv
 import dataclasses
 import gc
-import json
 import os
 import pathlib
 import resource
@@ -17,9 +16,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import __main__ as commands
-from zoo import data, training
-from zoo.training import Recipe, recipe, train
+from zoo import data, layers, training
+from zoo.training import Recipe, checkpoints, loop, recipe, train, trainer
 
 ROOT = pathlib.Path(zoo.__file__).parent.parent
 BRANCH = zoo.Branch((zoo.ConvModule(8),))
@@ -32,7 +30,26 @@ SMALL = zoo.Architecture(
 BRIEF = Recipe("brief", 3, 16, 0.01, augmentation="none", erase=0.2)
 
 
-def network(**changes):
+def network(seed=1, num_classes=10, **arguments):
+    """A generic model of two exits: how it is built is not the point here."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((None, None, 3), name="images")
+    x = layers.FitResolution(16, name="fit")(images)
+    x = keras.layers.Rescaling(1 / 255, name="rescale")(x)
+    x = layers.normalised(layers.convolution(x, "one", 8, 3, 2), "one", "relu")
+    features, x = x, layers.convolution(x, "two", 12, 3, 2, activation="relu")
+    return zoo.EarlyExitModel(
+        images,
+        [features],
+        [
+            layers.classifier(layers.pooled(features, "pool"), num_classes, "exit1"),
+            layers.classifier(x, num_classes, "final"),
+        ],
+        **arguments,
+    )
+
+
+def classifier(**changes):
     keras.utils.set_random_seed(1)
     return zoo.EarlyExitClassifier(SMALL, **{"num_classes": 10, **changes})
 
@@ -130,7 +147,7 @@ def test_a_short_training_has_a_short_warm_up(epochs, warmup):
 
 
 def rates(recipe, steps_per_epoch):
-    optimizer = training._optimizer(recipe, steps_per_epoch)
+    optimizer = trainer.optimizer(recipe, steps_per_epoch)
     found = []
     for step in range(recipe.epochs * steps_per_epoch):
         optimizer.iterations.assign(step)
@@ -156,7 +173,7 @@ def test_without_warm_up_the_learning_rate_starts_at_its_peak():
 def test_weight_decay_is_as_strong_as_an_l2_penalty_through_the_momentum(momentum):
     decay = 0.01 * (1 - momentum)
     decayed = Recipe("r", 10, 8, 0.1, 1, momentum, decay)
-    optimizer = training._optimizer(decayed, steps_per_epoch=30)
+    optimizer = trainer.optimizer(decayed, steps_per_epoch=30)
     variable = keras.Variable(np.ones((1,), np.float32))
     weight, velocity = 1.0, 0.0
     for rate in rates(decayed, 30):
@@ -177,11 +194,12 @@ def softened(logits, temperature):
     return powers / powers.sum(-1, keepdims=True)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
 def test_the_distilling_loss_is_the_mix_of_labels_and_teacher(taught_by):
     model, share, temperature = network(exit_weights=(0.5, 2)), 0.3, 2.0
     distilling = dataclasses.replace(BRIEF, distillation=share)
-    trainer = training._Trainer(model, keras.layers.Identity(), distilling, None)
+    wrapper = trainer.Trainer(model, keras.layers.Identity(), distilling, None)
     rng = np.random.default_rng(0)
     outputs = 3 if taught_by == "teacher" else 2
     logits = rng.normal(size=(6, outputs, 10)).astype(np.float32)
@@ -194,20 +212,20 @@ def test_the_distilling_loss_is_the_mix_of_labels_and_teacher(taught_by):
         distilled = (1 - share) * -np.log(right).mean() + share * distance
         # the final exit has nobody but a teacher to learn from
         expected.append(distilled if k < outputs - 1 else -np.log(right).mean())
-    found = trainer.compute_loss(y=labels, y_pred=logits)
+    found = wrapper.compute_loss(y=labels, y_pred=logits)
     assert float(found) == pytest.approx(0.5 * expected[0] + 2 * expected[1], rel=1e-4)
-    plain = trainer.compute_loss(y=labels, y_pred=logits, training=False)
+    plain = wrapper.compute_loss(y=labels, y_pred=logits, training=False)
     assert float(plain) != pytest.approx(float(found), rel=1e-3)
 
 
+@pytest.mark.compiles
 def test_the_last_exit_of_a_teacher_teaches():
-    keras.utils.set_random_seed(2)
-    teacher = zoo.EarlyExitClassifier(SMALL, 10)
+    teacher = network(seed=2)
     plain = Recipe("r", 1, 4, 0.1, augmentation="none", distillation=0.5)
     identity = training.augment(plain, flip=True, seed=0)
-    trainer = training._Trainer(network(), identity, plain, teacher)
+    wrapper = trainer.Trainer(network(), identity, plain, teacher)
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
-    taught = keras.ops.convert_to_numpy(trainer(images, training=True))[:, -1]
+    taught = keras.ops.convert_to_numpy(wrapper(images, training=True))[:, -1]
     expected = keras.ops.convert_to_numpy(teacher(images, training=False))[:, -1]
     np.testing.assert_allclose(taught, expected, rtol=1e-4, atol=1e-4)
 
@@ -215,6 +233,7 @@ def test_the_last_exit_of_a_teacher_teaches():
 # Training
 
 
+@pytest.mark.compiles
 def test_training_reduces_the_loss(trained):
     losses = [row["loss"] for row in log(trained.folder)]
     assert len(losses) == 3
@@ -227,39 +246,42 @@ def test_training_reduces_the_loss(trained):
     )
 
 
+@pytest.mark.compiles
 def test_training_reports_what_it_logged(trained):
-    final = dict(trained.outcome["final"])
-    assert trained.outcome["epochs"] == 3
-    assert final.pop("seconds") <= trained.outcome["seconds"]
+    final = dict(trained.outcome.final)
+    assert trained.outcome.epochs == 3
+    assert final.pop("seconds") <= trained.outcome.seconds
     assert {"loss", "val_loss", "val_accuracy", "val_average_macs"} <= set(final)
     last = log(trained.folder)[-1]
     assert final == {k: v for k, v in last.items() if k != "epoch"}
 
 
+@pytest.mark.compiles
 def test_a_loss_of_nan_keeps_the_checkpoint_from_which_a_resume_takes_the_same_course(
     trained, dataset, tmp_path, monkeypatch
 ):
-    begin = training._Epoch.on_epoch_begin
+    begin = loop._Epoch.on_epoch_begin
 
     def break_the_second_epoch(self, epoch, logs=None):
         begin(self, epoch, logs)
         if epoch == 1:
-            weight = self.model.trainable_variables[0]
+            weight = self.model.trainable_variables[-1]
             weight.assign(weight * np.nan)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Epoch, "on_epoch_begin", break_the_second_epoch)
+        patch.setattr(loop._Epoch, "on_epoch_begin", break_the_second_epoch)
         with pytest.raises(FloatingPointError, match="nan in epoch 2.*learning rate"):
             train(network(), dataset, BRIEF, tmp_path, verbose=0)
     assert log(tmp_path) == log(trained.folder)[:1]
 
-    model = zoo.EarlyExitClassifier(SMALL, 10)  # its weights come from the checkpoint
+    model = network(seed=9)  # its weights come from the checkpoint
     outcome = train(model, dataset, BRIEF, tmp_path, verbose=0)
     assert_same(weights(model), trained.weights)
     assert log(tmp_path) == log(trained.folder)
-    assert outcome["epochs"] == 3
+    assert outcome.epochs == 3
 
 
+@pytest.mark.compiles
 def test_a_log_that_is_ahead_of_the_checkpoint_is_trimmed(trained, dataset, tmp_path):
     shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
     with open(tmp_path / "log.csv", "a", encoding="utf-8") as file:
@@ -268,13 +290,15 @@ def test_a_log_that_is_ahead_of_the_checkpoint_is_trimmed(trained, dataset, tmp_
     assert log(tmp_path) == log(trained.folder)
 
 
+@pytest.mark.compiles
 def test_a_finished_training_returns_at_once_with_its_weights(trained, dataset):
-    before, model = log(trained.folder), zoo.EarlyExitClassifier(SMALL, 10)
+    before, model = log(trained.folder), network(seed=9)
     train(model, dataset, BRIEF, trained.folder, verbose=0)
     assert_same(weights(model), trained.weights)
     assert log(trained.folder) == before
 
 
+@pytest.mark.compiles
 def test_a_finished_training_reports_the_same_again(trained, dataset):
     again = train(network(), dataset, BRIEF, trained.folder, verbose=0)
     assert again == trained.outcome
@@ -286,6 +310,7 @@ def changed_data(dataset):
     return dataclasses.replace(dataset, test=dataset.test._replace(images=images))
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize(
     "differs, changes",
     [
@@ -329,6 +354,7 @@ def teacher():
     return keras.Sequential([keras.Input((32, 32, 3)), *layers])
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
 def test_distillation_changes_the_loss_and_not_the_teacher(
     trained, dataset, taught_by, teacher
@@ -339,33 +365,36 @@ def test_distillation_changes_the_loss_and_not_the_teacher(
     distilling = dataclasses.replace(BRIEF, epochs=1, distillation=0.5)
     outcome = train(model, dataset, distilling, teacher=teacher, verbose=0)
     plain = log(trained.folder)[0]["loss"]
-    assert np.isfinite(outcome["final"]["loss"])
-    assert outcome["final"]["loss"] != pytest.approx(plain, rel=0.01)
+    assert np.isfinite(outcome.final["loss"])
+    assert outcome.final["loss"] != pytest.approx(plain, rel=0.01)
     assert len(model.weights) == len(trained.weights)
     assert_same(before, weights(teacher) if teacher else [])
     assert teacher is None or teacher.trainable
 
 
+@pytest.mark.compiles
 def test_the_recipe_of_the_paper_trains(dataset):
     paper = recipe("paper", epochs=1, batch_size=32)
-    model = network(crop=paper.crop)
+    model = classifier(crop=paper.crop)
     model.compile("adam")  # what a user compiled for changes nothing
     before = weights(model)
     outcome = train(model, dataset, paper, verbose=0)
-    assert outcome["epochs"] == 1
-    assert outcome["final"]["loss"] > 1
-    assert np.isfinite(outcome["final"]["val_loss"])
+    assert outcome.epochs == 1
+    assert outcome.final["loss"] > 1
+    assert np.isfinite(outcome.final["val_loss"])
     assert any((a != b).any() for a, b in zip(before, weights(model)))
 
 
 # Bad input
 
 
+@pytest.mark.compiles
 def test_a_model_of_other_classes_is_refused(dataset):
     with pytest.raises(ValueError, match="model has 3 classes, digits has 10"):
         train(network(num_classes=3), dataset, BRIEF)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_a_data_set_without_images_is_refused(dataset, part):
     empty = dataclasses.replace(dataset, **{part: getattr(dataset, part).take(0)})
@@ -373,6 +402,7 @@ def test_a_data_set_without_images_is_refused(dataset, part):
         train(network(), empty, BRIEF, verbose=0)
 
 
+@pytest.mark.compiles
 def test_a_teacher_of_other_classes_is_refused(dataset):
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
     other = keras.Sequential([keras.Input((32, 32, 3)), *layers])
@@ -381,36 +411,48 @@ def test_a_teacher_of_other_classes_is_refused(dataset):
         train(network(), dataset, distilling, teacher=other, verbose=0)
 
 
+@pytest.mark.compiles
 def test_a_teacher_that_would_teach_nothing_is_refused(dataset, teacher):
     with pytest.raises(ValueError, match="distillation is 0"):
         train(network(), dataset, BRIEF, teacher=teacher)
 
 
+@pytest.mark.compiles
 def test_a_crop_that_the_model_does_not_have_is_refused(dataset):
     with pytest.raises(ValueError, match=r"build the model with crop=0\.875"):
-        train(network(), dataset, recipe("paper"))
+        train(classifier(), dataset, recipe("paper"))
 
 
 def test_settings_may_change_until_there_is_a_checkpoint(tmp_path):
-    training._check_same_training(tmp_path, {"seed": 1}, resumes=False)
-    training._check_same_training(tmp_path, {"seed": 2}, resumes=False)
-    training._check_same_training(tmp_path, {"seed": 2}, resumes=True)
+    checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=False)
+    checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=False)
+    checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=True)
     with pytest.raises(ValueError, match="another seed"):
-        training._check_same_training(tmp_path, {"seed": 1}, resumes=True)
+        checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=True)
 
 
-# Command line
+# Processes and memory
 
 
+FIT = """
+import dataclasses, sys, keras, zoo
+keras.utils.set_random_seed(int(sys.argv[2]))
+model = zoo.EarlyExitClassifier(zoo.Architecture.from_json("small.json"), 10)
+recipe = zoo.training.recipe("short", epochs=2, batch_size=128)
+digits = zoo.data.load("digits")
+parts = {"train": 512, "validation": 60, "test": 60}
+parts = {part: getattr(digits, part).take(n) for part, n in parts.items()}
+digits = dataclasses.replace(digits, **parts)
+zoo.fit(model, digits, recipe, sys.argv[1], seed=5, notes=["killed"], verbose=0)
+"""
+
+
+@pytest.mark.compiles
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_command_continues_and_writes_a_model(tmp_path):
+def test_a_killed_training_continues_and_writes_a_model(tmp_path):
     SMALL.to_json(tmp_path / "small.json")
     out = tmp_path / "out"
-    options = "--data digits --epochs 2 --batch-size 128 --seed 5 --note killed"
-    command = [
-        *(sys.executable, "-m", "zoo", "train", *options.split()),
-        *("--architecture", "small.json", "--out", "out"),
-    ]
+    command = [sys.executable, "-c", FIT, "out", "1"]
     where = {
         "cwd": tmp_path,
         "env": {**os.environ, "PYTHONPATH": str(ROOT)},
@@ -420,7 +462,7 @@ def test_a_killed_command_continues_and_writes_a_model(tmp_path):
     }
     with subprocess.Popen(command, **where) as process:
         deadline = time.monotonic() + 300
-        while not (out / "checkpoint.weights.h5").exists() or not log(out):
+        while not (out / checkpoints.CHECKPOINT).exists() or not log(out):
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -431,20 +473,17 @@ def test_a_killed_command_continues_and_writes_a_model(tmp_path):
     again = subprocess.run(command, **where)
     assert again.returncode == 0, again.stdout
     assert [row["epoch"] for row in log(out)] == [0, 1]
-    record = zoo.registry.config(out)
-    assert record["training"]["seed"] == 5
-    assert record["training"]["recipe"]["epochs"] == 2
-    assert record["notes"] == ["killed"]
-    assert (
-        json.loads((tmp_path / "small.json").read_text())
-        == (record["model"]["architecture"])
-    )
-    digits = data.load("digits")
-    model = zoo.load(out)
-    right = model.predict_early(digits.test.images).labels == digits.test.labels
-    assert right.mean() == pytest.approx(record["results"]["test"]["accuracy"])
+    record = zoo.registry.record(out)
+    assert record.training["seed"] == 5
+    assert record.recipe["epochs"] == 2
+    assert record.notes == ("killed",)
+    assert record.architecture == SMALL
+    test = data.load("digits").test.take(60)
+    right = zoo.load(out).predict_early(test.images).labels == test.labels
+    assert right.mean() == pytest.approx(record.results["test"].accuracy)
 
 
+@pytest.mark.compiles
 def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     def graphs():
         keras.backend.clear_session()
@@ -460,37 +499,17 @@ def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     assert graphs() == before
 
 
-@pytest.mark.parametrize(
-    "start, kept", [("aebnas_digits", True), ("aebnas_cifar10_small", False)]
-)
-def test_only_its_own_data_keep_the_classifiers_of_a_start(
-    tmp_path, monkeypatch, start, kept
-):
-    nothing = {"seconds": 1.0, "images_per_second": 1}
-    monkeypatch.setattr(training, "train", lambda *_, **__: nothing)
-    options = ["--start", start, "--data", "digits", "--out", str(tmp_path)]
-    assert commands.main(["train", *options]) == 0
-    before, after = zoo.load(start), zoo.load(tmp_path)
-    for layer in before.layers:
-        if layer.weights:
-            pairs = zip(weights(layer), weights(after.get_layer(layer.name)))
-            same = all(np.array_equal(*pair) for pair in pairs)
-            assert same == (kept or not layer.name.endswith("_classifier")), layer.name
-    assert zoo.registry.config(tmp_path)["training"]["start"] == start
-
-
+@pytest.mark.compiles
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of glibc")
-def test_a_step_works_in_memory_that_earlier_steps_freed(
-    tmp_path, monkeypatch, first_digits
-):
+def test_a_step_works_in_memory_that_earlier_steps_freed(tmp_path, first_digits):
     faults = []
 
     class Count(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
-    monkeypatch.setattr(training, "_tensorboard", lambda folder: [Count()])
     brief = Recipe("brief", epochs=2, batch_size=64, learning_rate=0.01)
     few = first_digits(train=640, validation=16)
-    train(network(), few, brief, tmp_path, verbose=0, validate=False)
+    options = {"verbose": 0, "validate": False, "callbacks": [Count()]}
+    train(classifier(), few, brief, tmp_path, **options)
     assert np.median(np.diff(faults)[-9:]) < 2000  # else 9,000
