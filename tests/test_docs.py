@@ -17,12 +17,6 @@ CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 NAMES = re.findall(r"Save this\s+as\s+`(\w+\.py)`", TEXT)
 
 
-SEARCH, TABLES = (  # until the registries are there
-    pytest.mark.skipif(not (ROOT / path).exists(), reason=f"there is no {path} yet")
-    for path in ("search/metrics.py", "reproduce/runs.py")
-)
-
-
 @pytest.fixture
 def forget():
     """A function: what is added to a registry from now on is forgotten afterwards."""
@@ -96,7 +90,6 @@ def test_a_data_set_of_ones_own(example, forget):
         assert corners.argmax() == label
 
 
-@SEARCH
 def test_an_objective_of_ones_own(example, forget):
     from search import metrics
 
@@ -110,7 +103,6 @@ def test_an_objective_of_ones_own(example, forget):
     assert metric.measure(measured) == pytest.approx(2 / 3)
 
 
-@SEARCH
 def test_a_method_of_ones_own(example, forget):
     from search import SearchSpace, methods
     from search.proposers import CompletedTrial
@@ -132,7 +124,6 @@ def test_a_method_of_ones_own(example, forget):
     assert 0 < changed < 0.2 < np.mean(children != genes[0])
 
 
-@TABLES
 def test_a_table_of_ones_own(example, forget):
     from reproduce import runs, tables
 

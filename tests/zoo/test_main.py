@@ -23,7 +23,8 @@ def every_model_is_built_once():
 
     def load_once(name):
         model = load(name)
-        model.thresholds = registry.record(name).config["thresholds"]
+        if not registry.is_keras_file(name):
+            model.thresholds = registry.record(name).config["thresholds"]
         return model
 
     with pytest.MonkeyPatch.context() as patch:
@@ -587,3 +588,26 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
     assert "is no network of the paper's space" in message
+
+
+def test_train_starts_from_a_file_of_keras(adjustable, tmp_path, first_digits):
+    digits = first_digits(train=8, validation=8, test=8)
+    adjustable.class_names = digits.class_names
+    adjustable.save(tmp_path / "own.keras")
+    adjustable.class_names = tuple("abcdefghij")
+    adjustable.save(tmp_path / "other.keras")
+    adjustable.class_names = None
+    own, other = (
+        train._initial(str(tmp_path / f"{name}.keras"), digits)
+        for name in ("own", "other")
+    )
+    changed = []
+    for before in adjustable.layers:
+        for kind, model in (("own", own), ("other", other)):
+            after = model.get_layer(before.name).get_weights()
+            pairs = zip(before.get_weights(), after, strict=True)
+            if not all(np.array_equal(a, b) for a, b in pairs):
+                changed.append((kind, before.name))
+    names = [layer.name for layer in adjustable.layers]
+    classifiers = [name for name in names if name.endswith("classifier")]
+    assert changed == [("other", name) for name in classifiers] != []
