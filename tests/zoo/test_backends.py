@@ -3,7 +3,6 @@
 Each failure says what a new version of a library broke, and what that costs.
 """
 
-import ctypes
 import sys
 
 import keras
@@ -101,13 +100,10 @@ def test_a_random_layer_keeps_seed_and_counter_in_one_variable():
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("shape", [(8, 5, 5, 6), (64, 3)])
+@pytest.mark.parametrize("shape", [(8, 5, 5, 6), (64, 1, 1, 3)])
 def test_the_fused_batch_norm_is_that_of_keras(shape):
     rng = np.random.default_rng(0)
-    inputs = rng.normal(
-        3, 2, (shape[0], *((1, 1) if len(shape) == 2 else shape[1:3]), shape[-1])
-    )
-    inputs = inputs.astype("float32")
+    inputs = rng.normal(3, 2, shape).astype("float32")
     scale, offset = rng.uniform(0.5, 2, (2, shape[-1])).astype("float32")
     found = backends.fused_batch_norm(inputs, scale, offset, 1e-5)
     mean, variance = inputs.mean((0, 1, 2)), inputs.var((0, 1, 2))
@@ -137,7 +133,6 @@ def test_glibc_takes_the_limits_that_keep_freed_memory():
             f"mallopt({option}, {value}) is refused",
             "Every training step pays for page faults.",
         )
-    assert isinstance(ctypes.CDLL(None).mallopt, type(callback.mallopt))
     callback.on_train_batch_begin(0)
 
 

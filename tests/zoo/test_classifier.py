@@ -25,15 +25,8 @@ from zoo import (
     exits,
     macs,
 )
-from zoo.architecture import (
-    BRANCH_EXPANSIONS,
-    BRANCH_KERNELS,
-    BRANCH_SIZES,
-    DEPTHS,
-    EXPANSIONS,
-    KERNELS,
-    RESOLUTIONS,
-)
+from zoo.architecture import DEPTHS, EXPANSIONS, KERNELS, RESOLUTIONS
+from zoo.heads import BRANCH_EXPANSIONS, BRANCH_KERNELS, BRANCH_SIZES
 
 STAGES = [Stage.uniform(2, 3, 3)] * 5
 NETWORKS = {

@@ -1,4 +1,4 @@
-"""Weights in files: keyed by the names of layers, or Keras's own of the first models."""
+"""Weights in files: keyed by the names of layers, or Keras's own of format 1."""
 
 import h5py
 import keras
@@ -181,9 +181,7 @@ def test_half_a_file_is_damaged(generic, tmp_path):
 def test_a_file_of_a_newer_version_says_so(generic, tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file.attrs["format"] = 3
-    with pytest.raises(
-        ValueError, match="has format 3, and this version reads up to 2"
-    ):
+    with pytest.raises(ValueError, match="has format 3, and this .* reads up to 2"):
         weights.load(tmp_path / "weights.h5", generic())
 
 
