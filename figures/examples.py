@@ -7,7 +7,6 @@ import os
 import numpy as np
 
 from figures.style import figure
-from reproduce.records import model_record
 from zoo import data, registry
 
 COLUMNS = 8
@@ -30,7 +29,7 @@ def examples(
         ValueError: There is no such model.
         FileNotFoundError: The data set is nowhere.
     """
-    record = model_record(name)
+    record = registry.record(name)
     if record.data is None:
         raise ValueError(f"{name} records no data set.")
     model = registry.load(name)

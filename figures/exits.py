@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from figures.style import COLOURS, figure
-from reproduce.records import model_record
+from zoo import registry
 
 
 def exits(name: str, out: str | os.PathLike) -> None:
@@ -20,7 +20,7 @@ def exits(name: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: There is no such model, or it has no recorded results.
     """
-    record = model_record(name)
+    record = registry.record(name)
     if not record.results:
         raise ValueError(f"{name} has no recorded results.")
     test = record.results["test"]

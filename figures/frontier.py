@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from figures.style import COLOURS, figure
-from reproduce.records import model_record
+from zoo import registry
 
 
 def frontier(name: str, out: str | os.PathLike) -> None:
@@ -22,7 +22,7 @@ def frontier(name: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: There is no such model, or it has no recorded frontier.
     """
-    record = model_record(name)
+    record = registry.record(name)
     if not record.frontier or not record.results:
         raise ValueError(f"{name} has no recorded frontier.")
     points, test = record.frontier, record.results["test"]

@@ -8,7 +8,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from figures.style import COLOURS, MARKERS, figure
 from reproduce import published
-from reproduce.records import model_record
 from zoo import registry
 
 CONVENTION = "aebnas"  # what published figures use
@@ -30,7 +29,7 @@ def models(data: str, out: str | os.PathLike) -> None:
     registry.pareto(data)  # says so, if there is none
     with figure(out, 7.6, 3.8) as axes:
         for colour, name in zip(COLOURS, _names(data)):
-            record = model_record(name)
+            record = registry.record(name)
             points = registry.operating_points(name, CONVENTION)
             axes.plot(
                 [point.average_macs / 1e6 for point in points],
@@ -79,7 +78,7 @@ def models(data: str, out: str | os.PathLike) -> None:
 
 def _names(data: str) -> list[str]:
     """The data set's models, the one of the cheapest setting first."""
-    records = [model_record(name) for name in registry.list_models()]
+    records = [registry.record(name) for name in registry.list_models()]
     names = [each.name for each in records if each.data and each.data.name == data]
     return sorted(
         names, key=lambda name: registry.operating_points(name)[0].average_macs

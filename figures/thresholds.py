@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from figures.style import figure
-from reproduce.records import model_record
 from zoo import data, registry
 from zoo import exits as rule
 
@@ -34,7 +33,7 @@ def thresholds(
         ValueError: There is no such model, or it lacks one of the exits.
         FileNotFoundError: The data set is nowhere.
     """
-    record = model_record(name)
+    record = registry.record(name)
     if record.data is None:
         raise ValueError(f"{name} records no data set.")
     model = registry.load(name)

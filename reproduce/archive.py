@@ -13,8 +13,9 @@ from search import surrogate
 from search.predictor import features
 from search.records import Ranking
 from search.space import SearchSpace
-from zoo import records, registry
+from zoo import records
 from zoo.architecture import Architecture
+from zoo.measure import provenance
 
 ARCHIVE = pathlib.Path(__file__).parent / "authors_archive.json"
 
@@ -121,6 +122,4 @@ def ranking(true: Any, predicted: Any) -> Ranking:
 
 def measure(seed: int = 1) -> SurrogateQualityRecord:
     """The record of `leave_one_out`."""
-    return SurrogateQualityRecord(
-        seed, tuple(leave_one_out(seed)), registry.provenance()
-    )
+    return SurrogateQualityRecord(seed, tuple(leave_one_out(seed)), provenance())

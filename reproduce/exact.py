@@ -17,11 +17,10 @@ from reproduce.records import (
     ExactRow,
     Measured,
     PixelExactRecord,
-    model_record,
-    report,
 )
 from search.records import DataSource
 from zoo import data, registry
+from zoo.measure import provenance, report
 
 COPIES = pathlib.Path(__file__).parent / "cifar10_jpeg_copies.json"
 
@@ -51,7 +50,7 @@ def measure(data_dir: str | os.PathLike | None = None) -> PixelExactRecord:
         rows.append(
             ExactRow(
                 name,
-                model_record(name).weights.sha256,
+                registry.record(name).weights.sha256,
                 all=_measured(model, logits, labels),
                 exact=_measured(model, logits[kept], labels[kept]),
             )
@@ -59,7 +58,7 @@ def measure(data_dir: str | os.PathLike | None = None) -> PixelExactRecord:
     return PixelExactRecord(
         DataSource(dataset.name, dataset.fingerprint),
         tuple(rows),
-        registry.provenance(),
+        provenance(),
     )
 
 

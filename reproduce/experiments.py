@@ -170,11 +170,6 @@ def get(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def score(accuracy: float, average_macs: float, target_macs: float) -> float:
-    """The paper's: accuracy in percent - 0.1 |average MACs - target| / target x 100."""
-    return 100 * accuracy - 0.1 * abs(average_macs - target_macs) / target_macs * 100
-
-
 for _prefix, _data, _target in (
     ("cifar10", "cifar10", 2.44e6),
     ("svhn", "svhn_cropped", 1e6),

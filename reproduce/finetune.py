@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from reproduce.records import FinetuneRecord, Tuning, model_record, report
+from reproduce.records import FinetuneRecord, Tuning
 from search.records import DataSource
 from zoo import data, registry
+from zoo.measure import provenance, report
 
 
 def finetune(
@@ -63,10 +64,10 @@ def finetune(
             progress(rows[-1])
     return FinetuneRecord(
         name,
-        model_record(name).weights.sha256,
+        registry.record(name).weights.sha256,
         DataSource(dataset.name, dataset.fingerprint),
         tuple(rows),
-        registry.provenance(),
+        provenance(),
     )
 
 

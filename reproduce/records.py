@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
-from zoo import records, registry
+from zoo import records
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
 
@@ -209,23 +209,6 @@ KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
     *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord),
 )
-
-
-def model_record(name: str | os.PathLike) -> ModelRecord:
-    """What is recorded about a pretrained model, or about one in a folder.
-
-    Raises:
-        ValueError: There is no such model, or its record is damaged.
-    """
-    registry.config(name)  # says so, if there is none
-    folder = registry.PRETRAINED / str(name)
-    folder = folder if folder.is_dir() else pathlib.Path(name)
-    return records.read(folder / registry.CONFIG, ModelRecord, assume=ModelRecord)
-
-
-def report(model: Any, logits: Any, labels: Any) -> Report:
-    """Evaluate logits at a model's thresholds; see `zoo.registry.report`."""
-    return records.convert(registry.report(model, logits, labels), Report, "The report")
 
 
 def check_folder(results: str | os.PathLike) -> pathlib.Path:

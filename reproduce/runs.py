@@ -18,11 +18,12 @@ from reproduce.records import (
     SearchRecord,
     Selected,
     check_folder,
-    report,
 )
 from search.candidates import load_candidate
 from zoo import data, records
+from zoo.exits import paper_score
 from zoo.files import write_text
+from zoo.measure import report
 
 EXPERIMENTS = "experiments"  # in a folder of records
 WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
@@ -100,7 +101,7 @@ def choose(record: SearchRecord) -> str:
     measured = {each.trial: each.evaluation for each in record.candidates}
     return max(
         record.front,
-        key=lambda trial: experiments.score(
+        key=lambda trial: paper_score(
             measured[trial].accuracy,
             measured[trial].average_macs,
             record.settings.target_macs,

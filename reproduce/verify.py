@@ -24,7 +24,6 @@ from reproduce.records import (
     SearchRecord,
     SurrogateQualityRecord,
     check_folder,
-    model_record,
 )
 from search import pareto
 from search.records import CandidateRecord, FrontPoint
@@ -62,7 +61,7 @@ def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
         )
     comparisons = [*_published()]
     for name in registry.list_models():
-        comparisons += _model(name, model_record(name))
+        comparisons += _model(name, registry.record(name))
     for path in paths:
         where = path.relative_to(folder).as_posix()
         record = records.read(path, *KINDS)
@@ -146,14 +145,14 @@ def _surrogates(where: str, record: SurrogateQualityRecord) -> Iterator[Comparis
 
 def _finetune(where: str, record: FinetuneRecord) -> Iterator[Comparison]:
     """The weights that were fine-tuned are those that are shipped."""
-    shipped = model_record(record.model).weights.sha256
+    shipped = registry.record(record.model).weights.sha256
     yield f"{where}: weights of {record.model}", record.weights, shipped
 
 
 def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
     """All test images together are those of the models' own records."""
     for row in record.rows:
-        shipped, each = model_record(row.model), f"{where}: {row.model}"
+        shipped, each = registry.record(row.model), f"{where}: {row.model}"
         yield f"{each}, weights", row.weights, shipped.weights.sha256
         for key, value in vars(row.all).items():
             yield f"{each}, {key}", value, getattr(shipped.results["test"], key)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from reproduce import published, records, runs
-from reproduce.experiments import CONVENTION, EXPERIMENTS, SCALES, score
+from reproduce.experiments import CONVENTION, EXPERIMENTS, SCALES
 from reproduce.records import RESULTS
 from reproduce.tables.registry import Table, register
 from search import methods
 from zoo import registry
-from zoo.exits import OperatingPoint
+from zoo.exits import OperatingPoint, paper_score
 
 # The published network that a pretrained model is set beside: that of about its cost.
 BESIDE = {
@@ -138,7 +138,7 @@ def searched(
         accuracy = [100 * test.accuracy for test in tests]
         spent = [test.average_macs[CONVENTION] for test in tests]
         scores = [
-            score(test.accuracy, average, wanted.target_macs)
+            paper_score(test.accuracy, average, wanted.target_macs)
             for test, average in zip(tests, spent)
         ]
         mean, beside = float(np.mean(accuracy)), (known or {}).get(wanted.system)
@@ -166,7 +166,7 @@ def pretrained(
     data: str, known: Mapping[str, float | None], results: pathlib.Path = RESULTS
 ) -> list[Row]:
     """A row per pretrained model of a data set, as shipped, and per baseline."""
-    models = [records.model_record(name) for name in registry.list_models()]
+    models = [registry.record(name) for name in registry.list_models()]
     rows = []
     for record in (*models, *records.models(results)):
         if record.data is None or record.data.name != data:
@@ -326,7 +326,7 @@ def _alike(results: pathlib.Path) -> Table:
 
 def best_score(points: Sequence[OperatingPoint], target_macs: float) -> float:
     """The highest score of some operating points."""
-    return max(score(p.accuracy, p.average_macs, target_macs) for p in points)
+    return max(paper_score(p.accuracy, p.average_macs, target_macs) for p in points)
 
 
 register("cifar10", functools.partial(_compared, "cifar10"))

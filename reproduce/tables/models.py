@@ -26,7 +26,7 @@ LEAST, MOST = 1.5e6, 2.4e6  # budgets at which branches are compared
 
 
 def _models(results: pathlib.Path) -> Table:
-    shipped = [records.model_record(name) for name in registry.list_models()]
+    shipped = [registry.record(name) for name in registry.list_models()]
     shipped.sort(key=lambda record: (record.data.name, record.weights.parameters))
     return Table(
         (
@@ -110,7 +110,7 @@ def leads(one: ModelRecord, other: ModelRecord) -> tuple[float, float]:
 
 
 def _guess(results: pathlib.Path) -> Table:
-    shipped = records.model_record(SHIPPED)
+    shipped = registry.record(SHIPPED)
     found = [shipped, *_named(results, GUESS)]
     cheapest = [
         f"`{record.name}` "

@@ -9,7 +9,7 @@ import search
 import zoo
 from figures.surrogates import RECORD, surrogates
 from reproduce import published
-from reproduce.records import RESULTS, SurrogateQualityRecord, model_record
+from reproduce.records import RESULTS, SurrogateQualityRecord
 from zoo import data, records, registry
 
 SEARCHES = sorted((RESULTS / "searches").glob("*.json"))
@@ -65,14 +65,14 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
     names = [
         name
         for name in registry.list_models()
-        if model_record(name).data.name == "cifar10"
+        if registry.record(name).data.name == "cifar10"
     ]
     drawn = [line for line in axes.get_lines() if line.get_linestyle() == "-"]
     *frontiers, legend = drawn
     assert legend.get_label() == "threshold settings (validation)"
     assert len(frontiers) == len(names) > 0
     for name in names:
-        test = model_record(name).results["test"]
+        test = registry.record(name).results["test"]
         star = lines(axes, f"{name} (test)").ravel()
         expected = test.average_macs["aebnas"] / 1e6, 100 * test.accuracy
         np.testing.assert_allclose(star, expected)
@@ -90,7 +90,7 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
 
 def test_bars_are_as_high_as_the_record_says(draw):
     (axes,) = draw("exits", "aebnas_digits")
-    test = model_record("aebnas_digits").results["test"]
+    test = registry.record("aebnas_digits").results["test"]
     keys = ("utilisation", "leaving_accuracy", "exit_accuracy")
     for bars, key in zip(axes.containers, keys, strict=True):
         heights = [bar.get_height() for bar in bars]
@@ -103,7 +103,7 @@ def test_bars_are_as_high_as_the_record_says(draw):
 
 
 def test_an_exit_that_nothing_leaves_at_has_an_empty_bar(draw, tmp_path):
-    record = records.to_dict(model_record("aebnas_digits"))
+    record = records.to_dict(registry.record("aebnas_digits"))
     record["results"]["test"]["leaving_accuracy"][0] = None
     (tmp_path / "config.json").write_text(json.dumps(record))
     (axes,) = draw("exits", tmp_path)

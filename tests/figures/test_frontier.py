@@ -3,8 +3,7 @@ import json
 import pytest
 
 from figures.__main__ import main
-from reproduce.records import model_record
-from zoo import records
+from zoo import records, registry
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def test_the_same_record_gives_the_same_picture(tmp_path, monkeypatch, suffix):
 
 @pytest.mark.parametrize("frontier", [[]])
 def test_a_model_without_a_frontier_is_an_error(tmp_path, capsys, frontier):
-    record = records.to_dict(model_record("aebnas_digits")) | {"frontier": frontier}
+    record = records.to_dict(registry.record("aebnas_digits")) | {"frontier": frontier}
     (tmp_path / "config.json").write_text(json.dumps(record))
     assert main(["frontier", str(tmp_path), "--out", str(tmp_path / "a.png")]) == 1
     assert "no recorded frontier" in capsys.readouterr().err

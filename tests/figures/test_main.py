@@ -5,8 +5,8 @@ import pytest
 
 import zoo
 from figures.__main__ import FIGURES, main
-from reproduce.records import RESULTS, model_record
-from zoo import records
+from reproduce.records import RESULTS
+from zoo import records, registry
 
 (SEARCH, *_) = sorted((RESULTS / "searches").glob("*.json"))
 COMMANDS = {
@@ -63,7 +63,7 @@ def test_data_without_a_pretrained_model_are_an_error(fail):
 
 
 def test_a_model_without_results_has_no_figure_of_its_exits(tmp_path, fail):
-    record = records.to_dict(model_record("aebnas_digits"))
+    record = records.to_dict(registry.record("aebnas_digits"))
     del record["results"]
     (tmp_path / "config.json").write_text(json.dumps(record))
     assert "no recorded results" in fail("exits", tmp_path)
@@ -72,7 +72,7 @@ def test_a_model_without_results_has_no_figure_of_its_exits(tmp_path, fail):
 @pytest.mark.parametrize("exits", [(0, 1), (1, 1), (1, 9), (-1, 1)])
 def test_exits_that_a_model_lacks_are_an_error(exits, fail):
     message = fail("thresholds", "aebnas_digits", "--exits", *exits)
-    last = len(model_record("aebnas_digits").exit_names) - 1
+    last = len(registry.record("aebnas_digits").exit_names) - 1
     assert f"exits is {exits}" in message and f"1 to {last}," in message
 
 

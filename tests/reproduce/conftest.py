@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from reproduce.records import RunRecord, Selected
 from search import EarlyExitTuner, candidates, tuner
 from search.records import CandidateRecord, DataSource, FrontPoint, Training
 from zoo import records, training
+from zoo.cost import CONVENTIONS
 from zoo.exits import Evaluation
 from zoo.model_record import Report
 
@@ -64,19 +66,22 @@ class Guess:
         self.macs = zoo.macs(architecture, num_classes)
         own = tuple(t for t in architecture.thresholds if t < 1)
         self.thresholds = own if thresholds is None else tuple(thresholds)
-        exits = len(architecture.exits) + 1
-        self.weights = np.random.normal(size=(51, exits * num_classes))
+        self.num_exits = len(architecture.exits) + 1
+        shape = (51, self.num_exits * num_classes)
+        self.guesses = keras.Variable(np.random.normal(size=shape), name="kernel")
+        layer = collections.namedtuple("Layer", "name, weights")
+        self.layers = [layer("guess", [self.guesses])]
 
-    def save_weights(self, path):
-        path.write_bytes(self.weights.tobytes())
+    def cost(self, convention="standard"):
+        return zoo.macs(self.architecture, self.num_classes, convention)
 
-    def load_weights(self, path):
-        self.weights = np.frombuffer(path.read_bytes()).reshape(self.weights.shape)
+    def conventions(self):
+        return CONVENTIONS
 
     def predict(self, images, **_):
         seen = images.reshape(len(images), -1)[:, ::61] / 255
         shape = (len(images), -1, self.num_classes)
-        return (seen @ self.weights).reshape(shape).astype("float32")
+        return (seen @ np.array(self.guesses)).reshape(shape).astype("float32")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from reproduce import exact, finetune
-from reproduce.records import Tuning, model_record
+from reproduce.records import Tuning
 from search.surrogate import SURROGATES
 from zoo import data, exits, registry
 
@@ -79,7 +79,7 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
     assert json.loads(out.read_text(encoding="utf-8")) == record
     digits = data.load("digits")
     assert record["data"] == {"name": "digits", "fingerprint": digits.fingerprint}
-    assert record["weights"] == model_record(SHIPPED).weights.sha256
+    assert record["weights"] == registry.record(SHIPPED).weights.sha256
     assert record["model"] == SHIPPED
     assert record["provenance"]["backend"] == keras.backend.backend()
     starts = [(row["initial_weights"], row["seed"]) for row in record["rows"]]
@@ -190,7 +190,7 @@ def test_exact_leaves_the_copies_out_for_every_cifar10_model(
         assert row["exact"]["accuracy"] == pytest.approx(hits[kept].mean())
         average = row["exact"]["average_macs"]["standard"]
         assert average == pytest.approx(spent[chosen[kept]].mean())
-        assert row["weights"] == model_record(row["model"]).weights.sha256
+        assert row["weights"] == registry.record(row["model"]).weights.sha256
     text = call("exact", "--data-dir", "somewhere")
     for row in record["rows"]:
         for key in ("all", "exact"):

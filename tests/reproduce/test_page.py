@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from reproduce import finetune, page, records, tables
-from reproduce.records import RESULTS, FinetuneRecord, PixelExactRecord, model_record
+from reproduce.records import RESULTS, FinetuneRecord, PixelExactRecord
 from reproduce.tables import models
 from zoo import records as zoo_records
 from zoo import registry
@@ -44,7 +44,7 @@ def test_every_section_has_its_table(text):
 
 def test_every_pretrained_model_is_shown_with_its_accuracy_and_macs(text):
     for name in registry.list_models():
-        test = model_record(name).results["test"]
+        test = registry.record(name).results["test"]
         (row,) = [
             line
             for line in text.splitlines()
@@ -90,7 +90,7 @@ def test_the_lead_of_searched_branches_is_that_of_the_records(text):
 
 
 def test_the_search_and_the_guess_were_trained_alike(text):
-    shipped, guess = model_record(models.SHIPPED), baseline(models.GUESS)
+    shipped, guess = registry.record(models.SHIPPED), baseline(models.GUESS)
     assert shipped.training["seed"] == guess.training["seed"]
     assert shipped.training["thresholds"] == guess.training["thresholds"]
     # The older recipe lacks the fields that recipes have got since.

@@ -10,11 +10,12 @@ import pytest
 from reproduce import experiments, published, records, runs, tables
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS
-from reproduce.records import RESULTS, SurrogateQualityRecord, model_record
+from reproduce.records import RESULTS, SurrogateQualityRecord
 from reproduce.tables import Table, comparison, forms
 from reproduce.tables.comparison import Row
 from zoo import records as zoo_records
 from zoo import registry
+from zoo.exits import paper_score
 
 # What the sources print for CIFAR-10 at about 2.44 M average MACs, in percent.
 PUBLISHED = {"AEBNAS": 74.64, "NACHOS": 72.65, "EDANAS": 67.78}
@@ -133,7 +134,7 @@ def test_the_ablation_sets_tuned_thresholds_beside_fixed_ones(write, tmp_path, c
 def test_every_pretrained_model_and_baseline_of_the_data_is_a_row(name, data):
     rows = {row["system"]: row for row in as_dicts(tables.table(name))}
     rows = {system: row for system, row in rows.items() if system.startswith("`")}
-    found = [model_record(model) for model in registry.list_models()]
+    found = [registry.record(model) for model in registry.list_models()]
     found += records.models(RESULTS)
     found = [record for record in found if record.data.name == data]
     assert set(rows) == {f"`{record.name}`" for record in found}
@@ -458,7 +459,7 @@ def tests_of(name):
 
 def scores(name):
     return [
-        experiments.score(test.accuracy, test.average_macs["aebnas"], TARGET)
+        paper_score(test.accuracy, test.average_macs["aebnas"], TARGET)
         for test in tests_of(name)
     ]
 

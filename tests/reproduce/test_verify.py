@@ -13,7 +13,6 @@ from reproduce.records import (
     Measured,
     PixelExactRecord,
     Tuning,
-    model_record,
 )
 from search.records import DataSource
 from zoo import records, registry
@@ -271,11 +270,11 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
 def test_a_changed_number_of_a_pretrained_model_is_named(
     path, named, monkeypatch, results
 ):
-    found = records.to_dict(model_record("aebnas_digits"))
+    found = records.to_dict(registry.record("aebnas_digits"))
     set_in(*path)(found)
     changed = records.from_dict(found)
     monkeypatch.setattr(registry, "list_models", lambda: ["aebnas_digits"])
-    monkeypatch.setattr(verify, "model_record", lambda name: changed)
+    monkeypatch.setattr(verify.registry, "record", lambda name: changed)
     (line,) = verify.check(results)[1]
     assert line.startswith("aebnas_digits") and named in line
 
@@ -353,7 +352,7 @@ DIGITS = DataSource("digits", "0")
 
 
 def test_a_measurement_of_other_weights_is_named(results):
-    weights = model_record("aebnas_digits").weights.sha256
+    weights = registry.record("aebnas_digits").weights.sha256
     row = Tuning("random", 1, 1, 0.5, (0.5,), {"standard": 1e6}, 1.0)
     record = FinetuneRecord("aebnas_digits", weights, DIGITS, (row,), {})
     records.write(results / "finetune.json", record)
@@ -364,7 +363,7 @@ def test_a_measurement_of_other_weights_is_named(results):
 
 @pytest.mark.parametrize("key", ["accuracy", "samples"])
 def test_all_images_of_exact_are_those_of_the_model(key, results):
-    shipped = model_record("aebnas_digits")
+    shipped = registry.record("aebnas_digits")
     test = shipped.results["test"]
     every = Measured(test.samples, test.accuracy, test.average_macs)
     row = ExactRow("aebnas_digits", shipped.weights.sha256, every, every)

@@ -28,6 +28,7 @@ from search.candidates import CANDIDATE, WEIGHTS, load_candidate
 from search.records import DataSource, FailedTrial
 from search.strategies import scratch
 from zoo import data, records, registry
+from zoo.measure import provenance
 
 QUICK = Settings(method="random", trials=5, space={"resolutions": [32]})
 LEARNING = dataclasses.replace(
@@ -406,8 +407,8 @@ def test_the_record_is_json_with_a_line_per_candidate(finished):
 def test_the_record_says_what_it_was_made_from(written):
     assert written.data == DataSource("digits", data.load("digits").fingerprint)
     facts = written.provenance
-    assert set(registry.provenance()) | {"started"} == set(facts)
-    versions = registry.provenance()["versions"]
+    assert set(provenance()) | {"started"} == set(facts)
+    versions = provenance()["versions"]
     assert versions.items() < facts["versions"].items()
     assert facts["versions"]["pymoo"] == importlib.metadata.version("pymoo")
     assert "keras-tuner" in facts["versions"]
