@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.terminal import import_keras
+
 MODEL = ("name", {"metavar": "MODEL", "help": "a pretrained name or a folder"})
 DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder of NAME.npz"})
 
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     figure = options.pop("figure")
+    import_keras()
     try:
         draw = getattr(importlib.import_module(f"figures.{figure}"), figure)
     except ModuleNotFoundError as error:

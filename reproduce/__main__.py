@@ -24,7 +24,10 @@ LIBRARIES = ("keras_tuner", "pymoo", "scipy")  # what searches and their records
 def commands() -> CommandLine:
     """All commands."""
     found = CommandLine(
-        "reproduce", DESCRIPTION, errors=(ValueError, OSError, RuntimeError)
+        "reproduce",
+        DESCRIPTION,
+        errors=(ValueError, OSError, RuntimeError),
+        keras=True,
     )
     for group in (experiments, tables, macs, measure):
         group.add(found)

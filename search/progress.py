@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from zoo.cards import million, percent
+from zoo.exits import paper_score
 
 
 class Progress:
@@ -63,9 +64,7 @@ class Progress:
         return [f"best score {self._score(best):.2f} ({found})"]
 
     def _score(self, values: dict[str, float]) -> float:
-        """The paper's score; see `zoo.exits.tune_thresholds`."""
-        accuracy = 100 * (1 - values["error"])
-        if self.target_macs is None:
-            return accuracy
-        away = abs(values["average_macs"] - self.target_macs) / self.target_macs
-        return accuracy - 0.1 * away * 100
+        """The paper's score, in points."""
+        return paper_score(
+            1 - values["error"], values["average_macs"], self.target_macs
+        )

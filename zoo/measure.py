@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from zoo import backends, exits
+from zoo import exits
 from zoo.data import Dataset
 from zoo.exits import OperatingPoint
-from zoo.model import EarlyExitModel
 from zoo.model_record import DataRecord, Report
+
+if TYPE_CHECKING:
+    from zoo.model import EarlyExitModel
 
 BATCH = 256
 
@@ -103,6 +104,10 @@ def towards(target_macs: float | None, values: Any = exits.PAPER_VALUES) -> Choi
 
 def provenance(**facts: Any) -> dict[str, Any]:
     """Facts about a training, with the versions and the hardware it ran on."""
+    import keras
+
+    from zoo import backends
+
     return {
         **facts,
         "backend": keras.backend.backend(),

@@ -36,6 +36,7 @@ class CommandLine:
         errors: Exceptions that are the user's to mend: their message is printed,
             without a traceback.
         interrupted: What to print after Ctrl-C.
+        keras: Whether every command needs Keras; see `command`.
 
     Example:
         >>> commands = CommandLine("zoo", "Early-exit networks.")
@@ -50,8 +51,10 @@ class CommandLine:
         description: str,
         errors: tuple[type[Exception], ...] = (ValueError, OSError),
         interrupted: str = "interrupted.",
+        keras: bool = False,
     ) -> None:
         self.package = package
+        self.keras = keras
         self.errors = errors
         self.interrupted = interrupted
         self.parser = argparse.ArgumentParser(
@@ -91,7 +94,7 @@ class CommandLine:
             description=f"{summary}\n\n{details}".strip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run, keras=keras)
+        sub.set_defaults(run=run, keras=keras or self.keras)
         return sub
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
@@ -195,12 +198,27 @@ def add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def run_file(path: str | os.PathLike) -> None:
-    """Run a Python file of the user's, for what it registers.
+    """Run a Python file of the user's, for what it registers; once in a process.
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: The file raises an exception; the message has it.
     """
-    runpy.run_path(os.fspath(path), run_name=pathlib.Path(path).stem)
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path} to load.")
+    if path.resolve() in _RUN:
+        return
+    try:
+        runpy.run_path(os.fspath(path), run_name=path.stem)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    _RUN.add(path.resolve())
+
+
+_RUN: set[pathlib.Path] = set()  # files that `run_file` has run
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass
-from typing import Any
+
+from zoo.terminal import CommandLine, add_json
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandLine) -> None:
     """Declare the command."""
     summary = "Time an iteration of the search, the training left out."
-    command = commands.add_parser("benchmark", help=summary, description=summary)
-    command.set_defaults(run=run)
+    command = commands.command("benchmark", run, summary)
     command.add_argument(
         "--trials", type=int, default=340, help="on record (default: 340)"
     )
-    command.add_argument("--json", action="store_true", help="print JSON for programs")
+    add_json(command)
 
 
 @dataclass(frozen=True)

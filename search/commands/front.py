@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from search.commands import plugins
+from zoo.terminal import CommandLine, add_json, add_load
 
 if TYPE_CHECKING:
     from search.records import FrontPoint, SearchRecord
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 LATENCY = "latency_ms"
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandLine) -> None:
     """Declare the command."""
     summary = "Read what a search found, also while it is running."
-    command = commands.add_parser("front", help=summary, description=summary)
-    command.set_defaults(run=run)
+    command = commands.command("front", run, summary)
     command.add_argument(
         "directory", type=pathlib.Path, help="folder of a search, or its record"
     )
@@ -48,8 +47,8 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
     )
-    plugins.add_option(command)
-    command.add_argument("--json", action="store_true", help="print JSON for programs")
+    add_load(command)
+    add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -58,7 +57,6 @@ def run(options: argparse.Namespace) -> None:
     from zoo.records import to_dict
     from zoo.terminal import print_json
 
-    plugins.load(options.load)
     record = reading.record(options.directory)
     points = _points(record, options)
     if (options.export or options.architecture) and len(points) != 1:

@@ -6,15 +6,14 @@ import argparse
 import dataclasses
 import os
 import pathlib
-import sys
 from typing import Any
 
 from search import methods, metrics
-from search.commands import plugins
 from search.settings import Settings
 from zoo import data
 from zoo.architecture import EXIT_POSITIONS
 from zoo.cost import CONVENTIONS
+from zoo.terminal import CommandLine, add_load, process, program
 
 DETAILS = """\
 Methods:
@@ -26,7 +25,7 @@ Metrics, to be improved (--objectives) or limited (--min, --max):
 {metrics}"""
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandLine) -> None:
     """Declare the command."""
     summary = "Run a search, or continue it."
     details = DETAILS.format(
@@ -38,13 +37,7 @@ def add(commands: Any) -> None:
             }
         ),
     )
-    command = commands.add_parser(
-        "run",
-        help=summary,
-        description=f"{summary} {details}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
+    command = commands.command("run", run, summary, details)
     defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
 
     def option(name: str, kind: Any, text: str, **more: Any) -> None:
@@ -100,7 +93,7 @@ def add(commands: Any) -> None:
     option("initial_weights", str, "model to take fitting weights from (default: none)")
     option("latency_batch_size", int, "also measure latency in batches of this size")
     option("workers", int, "train so many candidates at once on this machine")
-    plugins.add_option(command)
+    add_load(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -109,16 +102,15 @@ def run(options: argparse.Namespace) -> int:
     from search.launch import launch
     from search.progress import Progress
 
-    plugins.load(options.load)
     wanted = settings(options)
     if options.workers is not None and "KERASTUNER_TUNER_ID" not in os.environ:
-        command = [sys.executable, "-m", "search", *options.arguments]
+        command = [*process("search"), *options.arguments]
         return launch(command, options.workers)
     progress = Progress(wanted.trials, wanted.target_macs)
     running.run(wanted, options.directory, data_dir=options.data_dir, on_trial=progress)
     if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
         progress.finish()
-        print(f"Done. python -m search front {options.directory}")
+        print(f"Done. {program('search')} front {options.directory}")
     return 0
 
 
