@@ -308,10 +308,15 @@ assert not loaded, loaded
 assert "tensorflow" not in sys.modules
 
 keras.utils.set_random_seed(1)
-branch = zoo.Branch([zoo.ConvModule(8)])
-stages = [zoo.Stage.uniform(2, 3, 3)] * 5
-architecture = zoo.Architecture(32, stages, [branch] + [None] * 3, [0.5, 1, 1, 1])
-model = zoo.EarlyExitClassifier(architecture, 10)
+from zoo import layers
+
+# Two exits, a head of the search, and nothing that takes JAX long to compile.
+inputs = keras.Input((None, None, 3))
+x = layers.FitResolution(32)(inputs)
+x = layers.normalised(layers.convolution(x, "stem", 8, 3, 4), "stem", "relu")
+exit1 = zoo.Branch([zoo.ConvModule(8)]).build(x, 10, "exit1")
+final = layers.classifier(layers.depthwise(x, "last", 3, 1), 10, "final")
+model = zoo.EarlyExitModel(inputs, [x], [exit1, final])
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (32, 32, 32, 3)).astype("uint8")
 model.compile("sgd")
