@@ -198,7 +198,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def run_file(path: str | os.PathLike) -> None:
-    """Run a Python file of the user's, for what it registers; once in a process.
+    """Run a Python file of the user's, for what it registers.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -207,18 +207,12 @@ def run_file(path: str | os.PathLike) -> None:
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path} to load.")
-    if path.resolve() in _RUN:
-        return
     try:
         runpy.run_path(os.fspath(path), run_name=path.stem)
     except Exception as error:
         raise ValueError(
             f"{path} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    _RUN.add(path.resolve())
-
-
-_RUN: set[pathlib.Path] = set()  # files that `run_file` has run
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
