@@ -217,10 +217,8 @@ def model_record(name: str | os.PathLike) -> ModelRecord:
     Raises:
         ValueError: There is no such model, or its record is damaged.
     """
-    registry.config(name)  # says so, if there is none
-    folder = registry.PRETRAINED / str(name)
-    folder = folder if folder.is_dir() else pathlib.Path(name)
-    return records.read(folder / registry.CONFIG, ModelRecord, assume=ModelRecord)
+    path = registry._folder(name) / registry.CONFIG
+    return records.read(path, ModelRecord, assume=ModelRecord)
 
 
 def report(model: Any, logits: Any, labels: Any) -> Report:
