@@ -119,9 +119,9 @@ def test_without_matplotlib_the_error_says_what_to_install(
 
 @pytest.mark.parametrize("figure", ["frontier", "thresholds", "examples"])
 def test_a_model_that_was_saved_without_data_is_an_error(
-    figure, adjustable, fail, tmp_path
+    figure, model, fail, tmp_path, monkeypatch
 ):
     point = zoo.exits.OperatingPoint((0.5, 0.5), 0.5, 1e6, (0.4, 0.4, 0.2))
-    adjustable.frontier = (point,)
-    zoo.save(adjustable, tmp_path / "saved")
+    monkeypatch.setattr(model, "frontier", (point,))
+    zoo.save(model, tmp_path / "saved")
     assert "saved" in fail(figure, tmp_path / "saved")

@@ -288,14 +288,13 @@ experiments.register(
 """
 
 
-def test_an_experiment_of_a_file_is_listed_and_run(
-    own, tmp_path, call, run_arguments, guessing
-):
-    path = own(MINE)
-    rows = call("list", "--load", path, "--json")
+def test_an_experiment_of_a_file_is_listed(own, call):
+    rows = call("list", "--load", own(MINE), "--json")
     assert rows[-1]["name"] == "mine" and rows[-1]["method"] == "random"
-    del EXPERIMENTS["mine"]
-    call(*run_arguments("mine", tmp_path), "--load", path)
+
+
+def test_an_experiment_of_a_file_is_run(own, tmp_path, call, run_arguments, guessing):
+    call(*run_arguments("mine", tmp_path), "--load", own(MINE))
     (record,) = runs.load("smoke", tmp_path / "results")
     assert (record.experiment, record.settings.method) == ("mine", "random")
 

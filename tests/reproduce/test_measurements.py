@@ -13,6 +13,7 @@ from reproduce import exact, finetune
 from reproduce.records import Tuning
 from search.surrogate import SURROGATES
 from zoo import data, exits, registry
+from zoo.cost import CONVENTIONS
 
 SHIPPED = "aebnas_cifar10_small"
 
@@ -25,6 +26,8 @@ def stub(architecture, **more):
         macs=zoo.macs(architecture, 10),
         thresholds=(0.3, 0.4),
         exit_rule="score_margin",
+        cost=lambda convention: zoo.macs(architecture, 10, convention),
+        conventions=lambda: CONVENTIONS,
         **more,
     )
 

@@ -453,21 +453,21 @@ def test_a_table_is_registered_once():
 # What the records say, beyond the tables
 
 
-def tests_of(name):
+def reported(name):
     return [each.selected.test for each in runs.load("reduced", names=[name])]
 
 
 def scores(name):
     return [
         paper_score(test.accuracy, test.average_macs["aebnas"], TARGET)
-        for test in tests_of(name)
+        for test in reported(name)
     ]
 
 
 def test_the_order_of_the_paper_is_that_of_every_seed_by_score_alone():
     ours, nachos, edanas = map(scores, list(SYSTEMS)[:3])
     assert all(a > b > c for a, b, c in zip(ours, nachos, edanas, strict=True))
-    by_accuracy = [[test.accuracy for test in tests_of(n)] for n in list(SYSTEMS)[:3]]
+    by_accuracy = [[test.accuracy for test in reported(n)] for n in list(SYSTEMS)[:3]]
     ours, nachos, edanas = map(np.array, by_accuracy)
     assert [(nachos > ours).sum(), (edanas > nachos).sum()] == [1, 1]
 
@@ -478,7 +478,7 @@ def test_tuned_thresholds_are_ahead_in_every_seed_and_by_more_than_the_spread():
     for name, row in zip(comparison.TUNED[1:], rows[1:]):
         assert all(a > b for a, b in zip(scores("cifar10_aebnas"), scores(name)))
         assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
-    for test in tests_of("cifar10_aebnas"):
+    for test in reported("cifar10_aebnas"):
         assert test.thresholds[:2] == (0.1, 0.1) and set(test.thresholds[2:]) == {1}
 
 

@@ -208,7 +208,7 @@ CHANGES = {
 )
 def test_a_changed_number_is_named_with_its_record(change, named, results):
     wrong = tamper(results, "cifar10_aebnas_seed1.json", change)
-    where = "smoke/cifar10_aebnas_seed1.json"
+    where = "experiments/smoke/cifar10_aebnas_seed1.json"
     assert [line for line in wrong if line.startswith(where) and named in line]
     assert all(line.startswith(where) for line in wrong)
 
@@ -310,7 +310,7 @@ def without(*path):
         (without("settings"), "settings"),
         (without("selected"), "selected"),
         (without("kind"), "what kind of record"),
-        (without("candidates", 1, "evaluation", "macs"), "macs"),
+        (without("candidates", 1, "evaluation", "utilisation"), "utilisation"),
         (lambda record: record.update(kind="rnu"), "'rnu'"),
         (lambda record: record.update(format=99), "format 99"),
         (
