@@ -83,7 +83,7 @@ def test_every_class_that_can_be_in_a_saved_model_is_announced():
 def saved(tmp_path_factory, classifier, images):
     """A folder of a saved network, what it answers, and a layer saved alone."""
     path = tmp_path_factory.mktemp("saved")
-    classifier.save(path / "classifier.keras")
+    classifier.save(path / "model.keras")
     np.save(path / "images.npy", images[:2])
     np.save(path / "logits.npy", classifier.predict(images[:2], verbose=0))
     layer = keras.Sequential([keras.Input((16, 16, 3)), zoo.layers.FitResolution(8)])
