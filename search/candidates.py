@@ -11,7 +11,8 @@ from search import pareto
 from search.engine import has_completed
 from search.objectives import Constraint, Objectives, is_feasible
 from search.records import CandidateRecord, FrontPoint
-from zoo import records, weights
+from zoo import records
+from zoo import weights as weight_files
 from zoo.classifier import EarlyExitClassifier
 
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
@@ -21,7 +22,7 @@ def write(
     folder: pathlib.Path, record: CandidateRecord, model: EarlyExitClassifier
 ) -> None:
     """Write a candidate's weights and record to its trial's folder."""
-    weights.save(folder / WEIGHTS, model)
+    weight_files.save(folder / WEIGHTS, model)
     records.write(folder / CANDIDATE, record)
 
 
@@ -51,7 +52,7 @@ def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:
 
 
 def load_candidate(
-    folder: str | os.PathLike, with_weights: bool = True
+    folder: str | os.PathLike, weights: bool = True
 ) -> EarlyExitClassifier:
     """The model of a trial's folder, its thresholds set.
 
@@ -60,7 +61,7 @@ def load_candidate(
     """
     folder = pathlib.Path(folder)
     record = read(folder / CANDIDATE)
-    if with_weights and not (folder / WEIGHTS).is_file():
+    if weights and not (folder / WEIGHTS).is_file():
         raise FileNotFoundError(
             f"{folder} has no weights: only trials on a front keep them. Train the "
             "architecture in its candidate.json again."
@@ -71,8 +72,8 @@ def load_candidate(
         thresholds=record.evaluation.thresholds,
         crop=record.crop,
     )
-    if with_weights:
-        weights.load(folder / WEIGHTS, model)
+    if weights:
+        weight_files.load(folder / WEIGHTS, model)
     return model
 
 

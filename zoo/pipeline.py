@@ -114,7 +114,15 @@ def fit(
     if isinstance(recipe, str):
         recipe = training.recipe(recipe)
     trained = training.train(
-        *(model, dataset, recipe, folder, seed, teacher, verbose, validate, callbacks)
+        model,
+        dataset,
+        recipe,
+        folder,
+        seed=seed,
+        teacher=teacher,
+        verbose=verbose,
+        validate=validate,
+        callbacks=callbacks,
     )
     logits = measure.predict(model, dataset.validation.images)
     labels = dataset.validation.labels

@@ -100,7 +100,7 @@ def _export(point: FrontPoint, options: argparse.Namespace) -> None:
         point.thresholds,
         data_dir=options.data_dir,
     )
-    measured = "" if written.get("results") else " (no data set to measure it on)"
+    measured = "" if written.results else " (no data set to measure it on)"
     print(
         f"Wrote {options.export}{measured}; zoo.load({str(options.export)!r}).",
         file=sys.stderr,

@@ -551,7 +551,7 @@ def test_an_objective_from_a_file_is_maximised(run, fail, load, tmp_path, untrai
     }
     assert len(points) == 3 and set(found.front) == front
     assert all(0 <= -worst <= 1 for worst, _ in points.values())
-    table = run("front", folder, *loaded)
+    table = run("front", folder)
     assert "worst_class" in table
     worst = -points[found.front[0]][0]
     assert f" {worst:.4g} " in table

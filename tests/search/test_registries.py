@@ -150,8 +150,9 @@ def test_a_target_needs_objectives_of_its_own(empty):
     assert proposer.objectives.signs.tolist() == [1, -1]
 
 
-def test_a_metric_is_measured_where_its_setting_is_given(model, logits, first_digits):
-    digits = first_digits(train=1, validation=64, test=1)
+def test_a_metric_is_measured_where_its_setting_is_given(classifier, first_digits):
+    model, digits = classifier, first_digits(train=1, validation=64, test=1)
+    logits = model.predict(digits.validation.images, verbose=0)
     labels = digits.validation.labels
     evaluation = exits.evaluate(logits, labels, model.macs, model.thresholds)
     measurement = Measurement(model, digits, logits, evaluation, model.macs)

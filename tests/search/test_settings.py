@@ -567,7 +567,7 @@ def test_a_data_set_of_ones_own_is_searched_on_read_exported_and_continued(
 
     trial = found.front[0]
     written = export(tmp_path / "s", trial, tmp_path / "found", dataset=flowers)
-    assert written["results"]["test"]["samples"] == 32
+    assert written.results["test"].samples == 32
     without = export(tmp_path / "s", trial, tmp_path / "without")
     assert "results" not in without
 
@@ -606,7 +606,7 @@ def test_an_exported_candidate_is_a_model_of_the_zoo(
     images = digits.validation.images[:16]
     before, after = (np.array(m(images)) for m in (original, model))
     np.testing.assert_allclose(after, before, atol=0.01 * np.ptp(before))
-    assert set(written["results"]) == {"validation", "test"}
+    assert set(written.results) == {"validation", "test"}
     assert model.frontier and model.class_names
     candidate = read_json(finished.folder / f"trial_{trial}" / CANDIDATE)
     for key in ("seed", "seconds", "images_per_second"):
@@ -631,7 +631,7 @@ def test_an_export_without_data_keeps_the_asked_thresholds(
     trial = max(front, key=exits.get)
     thresholds = tuple(np.linspace(0.25, 0.75, exits[trial]).tolist())
     written = export(finished.folder, trial, tmp_path / "found", thresholds)
-    assert "results" not in written
+    assert written.results is None
     assert zoo.load(tmp_path / "found").thresholds == thresholds != ()
 
 

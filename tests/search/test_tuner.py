@@ -187,7 +187,7 @@ def test_a_candidate_is_trained_by_the_recipe_with_a_seed_of_its_own(
     seeds, kernels = [], []
 
     def train(model, *arguments, seed, **options):
-        assert arguments == (dataset, BRIEF)
+        assert arguments == (dataset, BRIEF, None)
         seeds.append(seed)
         kernels.append(np.array(model.weights[0]))
         raise Seen
@@ -325,7 +325,7 @@ def test_what_goes_wrong_in_a_trial_is_recorded_and_the_search_goes_on(
     def train(*arguments, **options):
         if error := errors.pop(0):
             raise error
-        return {"epochs": 1, "seconds": 0.1, "images_per_second": 1, "final": {}}
+        return training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
 
     monkeypatch.setattr(training, "train", train)
     tuner = make(tmp_path / "search", dataset, trials=3)
