@@ -1,137 +1,33 @@
 """The elastic network: one set of weights, a sub-network for every architecture.
 
-Names of the weights are those of the layers in `zoo.EarlyExitClassifier`, so that a
-sub-network's weights are found by name and cut to shape.
+Cai et al., Once-for-All: train one network and specialize it for efficient deployment,
+ICLR 2020.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from search.supernet.choices import BLOCKS, Choice, inputs_of
+from search.supernet.choices import BLOCKS, Choice
 from search.supernet.depthwise import depthwise
+from search.supernet.resizing import resized, resized_and_convolved, size_of
+from search.supernet.shared import has_shortcut
 from zoo.architecture import (
-    BRANCH_EXPANSIONS,
     BRANCH_KERNELS,
-    BRANCH_SIZES,
     DEPTHS,
     EXIT_POSITIONS,
-    EXPANSIONS,
-    HEAD_CHANNELS,
-    KERNELS,
-    RESOLUTIONS,
     STAGE_KINDS,
     STEM_CHANNELS,
     StageKind,
-    make_divisible,
 )
-from zoo.layers import MEAN, STD, bicubic_matrix
+from zoo.layers import MEAN, STD
 
 EPSILON = 1e-5  # of batch normalisation, as in zoo.layers
 Statistics = Mapping[str, tf.Tensor]
-
-
-def shapes(num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all shared weights, in the order of the network."""
-    found: dict[str, tuple[int, ...]] = {}
-
-    def convolution(name: str, *shape: int) -> None:
-        found[f"{name}/kernel"] = shape
-
-    def normalisation(name: str, channels: int) -> None:
-        found[f"{name}_bn/gamma"] = found[f"{name}_bn/beta"] = (channels,)
-
-    def dense(name: str, inputs: int, outputs: int, *kernel: int) -> None:
-        found[f"{name}/kernel"] = (*kernel, inputs, outputs)
-        found[f"{name}/bias"] = (outputs,)
-
-    def head(name: str, inputs: int, wide: int, last: int) -> None:
-        convolution(f"{name}_conv", 1, 1, inputs, wide)
-        normalisation(f"{name}_conv", wide)
-        convolution(f"{name}_wide", 1, 1, wide, last)
-        dense(f"{name}_classifier", last, num_classes)
-
-    convolution("stem_conv", 3, 3, 3, STEM_CHANNELS)
-    normalisation("stem", STEM_CHANNELS)
-    convolution("first_depthwise", 3, 3, STEM_CHANNELS, 1)
-    normalisation("first_depthwise", STEM_CHANNELS)
-    convolution("first_project", 1, 1, STEM_CHANNELS, STEM_CHANNELS)
-    normalisation("first_project", STEM_CHANNELS)
-    for s, kind in enumerate(STAGE_KINDS):
-        for b in range(BLOCKS):
-            name, inputs = f"stage{s + 1}_block{b + 1}", inputs_of(s, b)
-            middle = make_divisible(inputs * EXPANSIONS[-1])
-            convolution(f"{name}_expand", 1, 1, inputs, middle)
-            normalisation(f"{name}_expand", middle)
-            convolution(f"{name}_depthwise", 7, 7, middle, 1)
-            for size in KERNELS[-2::-1]:  # from the next larger kernel's centre
-                found[f"{name}_depthwise/to{size}"] = (size**2, size**2)
-            normalisation(f"{name}_depthwise", middle)
-            if kind.squeeze_excite:
-                reduced = make_divisible(middle / 4)
-                dense(f"{name}_se_reduce", middle, reduced, 1, 1)
-                dense(f"{name}_se_gate", reduced, middle, 1, 1)
-            convolution(f"{name}_project", 1, 1, middle, kind.channels)
-            normalisation(f"{name}_project", kind.channels)
-        if s < EXIT_POSITIONS:
-            name, channels = f"exit{s + 1}", kind.channels
-            head(name, channels, 6 * channels, 8 * channels)
-            for m in (1, 2):
-                outputs = channels * BRANCH_EXPANSIONS[-1]
-                kernel = BRANCH_KERNELS[-1]
-                convolution(f"{name}_module{m}_conv", kernel, kernel, channels, outputs)
-                normalisation(f"{name}_module{m}", outputs)
-                # One classifier for each number of modules: what they see differs.
-                dense(f"{name}_classifier_of{m}", outputs, num_classes)
-                channels = outputs
-    head("final", STAGE_KINDS[-1].channels, *HEAD_CHANNELS)
-    return found
-
-
-def initial(num_classes: int, seed: int) -> dict[str, np.ndarray]:
-    """Random weights: as in `zoo.layers`, and every kernel transform the identity.
-
-    The last batch normalisation of a block with a shortcut begins at zero, so that
-    the block begins as the identity (Goyal et al., 2017).
-    """
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for name, shape in shapes(num_classes).items():
-        layer, kind = name.split("/")
-        if kind in ("beta", "bias"):
-            value = np.zeros(shape)
-        elif kind == "gamma":
-            value = np.full(shape, 0.0 if _closes_residual(layer) else 1.0)
-        elif kind.startswith("to"):
-            value = np.eye(*shape)
-        elif len(shape) == 2:
-            limit = math.sqrt(6 / sum(shape))
-            value = rng.uniform(-limit, limit, shape)
-        else:
-            fan_out = shape[0] * shape[1] * shape[3]
-            value = rng.normal(0, math.sqrt(2 / fan_out), shape)
-        weights[name] = value.astype(np.float32)
-    return weights
-
-
-def _closes_residual(layer: str) -> bool:
-    if not layer.endswith("_project_bn"):
-        return False
-    if layer.startswith("first_"):
-        return True
-    stage, block = int(layer[5]) - 1, int(layer.split("_block")[1][0]) - 1
-    return _has_shortcut(stage, block)
-
-
-def _has_shortcut(stage: int, block: int) -> bool:
-    kind = STAGE_KINDS[stage]
-    stride = kind.stride if block == 0 else 1
-    return stride == 1 and inputs_of(stage, block) == kind.channels
 
 
 def forward(
@@ -180,7 +76,7 @@ def forward(
 def _prepared(images: Any, resolution: Any) -> Any:
     """Bilinear resize and normalisation, as `zoo.layers.preprocess`."""
     images = tf.cast(images, tf.float32)
-    height, width = _size_of(images)
+    height, width = size_of(images)
     if not (_is_static(resolution) and height == width == resolution):
         size = tf.stack([resolution, resolution])
         images = _case(
@@ -238,7 +134,7 @@ class _Pass:
                 x *= self.gate(x, f"{name}_se", middle, reduced)
             x = self.convolution(x, f"{name}_project", kind.channels)
             x, new = self.normalised(x, f"{name}_project")
-            return (shortcut + x if _has_shortcut(s, b) else x), found | new
+            return (shortcut + x if has_shortcut(s, b) else x), found | new
 
         run.normalisations = tuple(
             f"{name}_{part}_bn" for part in ("expand", "depthwise", "project")
@@ -314,9 +210,9 @@ class _Pass:
         filters = filters[border : border + kernel, border : border + kernel]
         filters = _leading(filters, inputs, outputs)
         if name in _ON_WIDE_MAPS:
-            x = tf.nn.conv2d(_resized(x, size, inputs), filters, 2, "VALID")
+            x = tf.nn.conv2d(resized(x, size, inputs), filters, 2, "VALID")
         else:
-            x = _resized_and_convolved(x, filters, size, kernel, inputs, outputs)
+            x = resized_and_convolved(x, filters, size, kernel, inputs, outputs)
         x, found = self.normalised(x, name, "relu")
         x = _case(pool, [lambda: x, lambda: tf.nn.max_pool2d(x, 2, 2, "VALID")])
         return x, found
@@ -441,84 +337,7 @@ def _case(index: Any, branches: list[Callable]) -> Any:
     return tf.switch_case(index, branches)
 
 
-def _resized(x: Any, size: Any, channels: Any) -> Any:
-    """Bicubic resize, as `zoo.layers.BicubicResize`."""
-    height, width = _size_of(x)
-    if all(map(_is_static, (size, height, width))):
-        rows, columns = (
-            _MATRICES[side, (size - 8) // 2, :size, :side] for side in (height, width)
-        )
-    else:
-        table = tf.constant(_MATRICES)
-        rows, columns = (
-            table[side, (size - 8) // 2, :size, :side] for side in (height, width)
-        )
-    x = tf.matmul(rows, tf.reshape(x, (-1, height, width * channels)))
-    x = tf.matmul(columns, tf.reshape(x, (-1, width, channels)))
-    return tf.reshape(x, (-1, size, size, channels))
-
-
-def _resized_and_convolved(
-    x: Any, filters: Any, size: Any, kernel: Any, inputs: Any, outputs: Any
-) -> Any:
-    """Bicubic resize and convolution of stride 2 as one dense layer.
-
-    Both are linear, and the map is smaller than what it is resized to: from 2x2 pixels
-    this is a sixth of the multiplications of resizing first, in large matrix products.
-    """
-    height, width = _size_of(x)
-    side = (size - kernel) // 2 + 1
-    pixels, places = height * width, side * side
-    taps = tf.constant(_TAPS)
-    rows, columns = (
-        taps[given, (size - 8) // 2, (kernel - 3) // 2, :side, :given, :kernel]
-        for given in (height, width)
-    )
-    # Axes: place (row, column), pixel (row, column), tap (row, column).
-    both = tf.transpose(tf.tensordot(rows, columns, 0), (0, 3, 1, 4, 2, 5))
-    both = tf.reshape(both, (places * pixels, kernel * kernel))
-    dense = tf.matmul(both, tf.reshape(filters, (kernel * kernel, inputs * outputs)))
-    dense = tf.reshape(dense, (places, pixels * inputs, outputs))
-    x = tf.matmul(tf.reshape(x, (1, -1, pixels * inputs)), dense)
-    return tf.reshape(tf.transpose(x, (1, 0, 2)), (-1, side, side, outputs))
-
-
-def _size_of(x: Any) -> tuple[Any, Any]:
-    """Height and width of a feature map, as integers where they are known."""
-    return tuple(
-        tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)
-    )
-
-
-def _matrices() -> np.ndarray:
-    """`bicubic_matrix` by input size and output size, padded with zeros."""
-    largest = max(RESOLUTIONS)
-    for _ in range(2):  # the stem and the first stage halve the image before an exit
-        largest = (largest + 1) // 2
-    shape = (largest + 1, len(BRANCH_SIZES), max(BRANCH_SIZES), largest)
-    table = np.zeros(shape, np.float32)
-    for inputs in range(1, largest + 1):
-        for k, outputs in enumerate(BRANCH_SIZES):
-            table[inputs, k, :outputs, :inputs] = bicubic_matrix(inputs, outputs)
-    return table
-
-
-def _taps() -> np.ndarray:
-    """The rows of `_MATRICES` that every place of a convolution of stride 2 sees."""
-    most = (BRANCH_SIZES[-1] - BRANCH_KERNELS[0]) // 2 + 1
-    inputs = _MATRICES.shape[0]
-    counts = (inputs, len(BRANCH_SIZES), len(BRANCH_KERNELS))
-    table = np.zeros((*counts, most, inputs - 1, BRANCH_KERNELS[-1]), np.float32)
-    for k, size in enumerate(BRANCH_SIZES):
-        for j, kernel in enumerate(BRANCH_KERNELS):
-            for place in range((size - kernel) // 2 + 1):
-                seen = _MATRICES[:, k, 2 * place : 2 * place + kernel]
-                table[:, k, j, place, :, :kernel] = seen.swapaxes(1, 2)
-    return table
-
-
-_MATRICES = _matrices()
-_TAPS = _taps()
+# Where the map is as large as what it is resized to, or larger.
 _ON_WIDE_MAPS = ("exit1_module1", "exit2_module1")
 
 
@@ -531,10 +350,3 @@ def _hard_swish(x: Any) -> Any:
 
 
 _ACTIVATIONS = {None: lambda x: x, "relu": tf.nn.relu, "hard_swish": _hard_swish}
-
-
-def normalisations(num_classes: int) -> Iterator[str]:
-    """Names of all batch normalisations."""
-    for name in shapes(num_classes):
-        if name.endswith("/gamma"):
-            yield name.removesuffix("/gamma")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic
+from search.supernet import choices, elastic, shared
 from zoo.architecture import RESOLUTIONS, Architecture, FixedBranch
 from zoo.files import replacing
 from zoo.model import EarlyExitClassifier
@@ -39,7 +39,7 @@ class Supernet:
         if "final_classifier/bias" not in weights:
             raise ValueError("These are no weights of a supernet: no final classifier.")
         self.num_classes = len(weights["final_classifier/bias"])
-        expected = elastic.shapes(self.num_classes)
+        expected = shared.shapes(self.num_classes)
         wrong = [
             name
             for name in sorted(expected.keys() | weights.keys())
@@ -63,7 +63,7 @@ class Supernet:
         )
         statistics = {
             name: tf.TensorSpec((2, len(weights[f"{name}/gamma"])), tf.float32)
-            for name in elastic.normalisations(self.num_classes)
+            for name in shared.normalisations(self.num_classes)
         }
         self._batch_statistics = tf.function(
             self._collect, input_signature=(images, choice), autograph=False
@@ -75,7 +75,7 @@ class Supernet:
     @classmethod
     def random(cls, num_classes: int, seed: int = 0) -> Supernet:
         """Untrained."""
-        return cls(elastic.initial(num_classes, seed))
+        return cls(shared.initial(num_classes, seed))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Supernet:
@@ -214,12 +214,12 @@ class Supernet:
             branch = architecture.branches[int(layer[4]) - 1]
             if not isinstance(branch, FixedBranch):
                 layer += f"_of{len(branch.modules)}"
-        shared = self.weights[f"{layer}/{weight}"].numpy()
+        value = self.weights[f"{layer}/{weight}"].numpy()
         if "_module" in layer and weight == "kernel":
-            border = (shared.shape[0] - shape[0]) // 2
+            border = (value.shape[0] - shape[0]) // 2
             kept = slice(border, border + shape[0])
-            shared = shared[kept, kept]
-        return shared[tuple(map(slice, shape))]
+            value = value[kept, kept]
+        return value[tuple(map(slice, shape))]
 
     def _collect(self, images: Any, choice: choices.Choice) -> dict[str, Any]:
         _, found = elastic.forward(self.weights, images, choice, collect=True)

@@ -98,12 +98,17 @@ class Plan:
         return sum(phase.epochs for phase in self.phases)
 
     def at(self, epoch: int) -> tuple[int, int]:
-        """The phase of an epoch, counted from 0, and the epoch's number in it."""
+        """The phase of an epoch, counted from 0, and the epoch's number in it.
+
+        Raises:
+            ValueError: The plan is shorter.
+        """
+        rest = epoch
         for index, phase in enumerate(self.phases):
-            if epoch < phase.epochs:
-                return index, epoch
-            epoch -= phase.epochs
-        raise ValueError("The plan has no such epoch.")
+            if rest < phase.epochs:
+                return index, rest
+            rest -= phase.epochs
+        raise ValueError(f"The plan has no epoch {epoch + 1}; it has {self.epochs}.")
 
 
 def _require(name: str, value: float, low: float, high: float) -> None:

@@ -15,19 +15,19 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic
+from search.supernet import choices, elastic, shared
+from search.supernet.batches import Batches
 from search.supernet.plan import Plan
-from zoo.data import Dataset, Split
+from zoo.data import Dataset
 from zoo.files import replacing, write_text
 
-SHIFT = 4  # pixels, each way; black moves in
 EXITS = ("exit1", "exit2", "exit3", "exit4", "final")
 
 
@@ -63,8 +63,8 @@ def train(
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(plan, dataset.num_classes)
-    batches = _Batches(dataset.train, plan, dataset.flip, teacher, dataset.num_classes)
+    trainer = Trainer(plan, dataset.num_classes)
+    batches = Batches(dataset, plan, teacher)
     state = _State()
     checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists():
@@ -109,71 +109,12 @@ class _State:
         self.sums = np.zeros(2 + 2 * len(EXITS)) if sums is None else sums
 
 
-class _Batches:
-    """Full batches, augmented, that depend on seed and epoch alone."""
-
-    def __init__(
-        self,
-        split: Split,
-        plan: Plan,
-        flip: bool,
-        teacher: np.ndarray | None,
-        classes: int,
-    ) -> None:
-        border = ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0))
-        self.padded = np.pad(split.images, border)
-        self.labels = split.labels
-        self.plan = plan
-        self.flip = flip
-        self.identity = np.eye(classes, dtype=np.float32)
-        self.answers = None
-        if teacher is not None:
-            if teacher.ndim == 2:
-                teacher = np.repeat(teacher[:, None], 2, 1)
-            expected = (len(split.labels), 2, classes)
-            if teacher.shape != expected:
-                raise ValueError(
-                    f"The teacher's logits have the shape {teacher.shape}; expected "
-                    f"{expected} or {(expected[0], classes)}."
-                )
-            shifted = teacher - teacher.max(-1, keepdims=True)
-            exponentials = np.exp(shifted.astype(np.float32))
-            self.answers = exponentials / exponentials.sum(-1, keepdims=True)
-
-    def __len__(self) -> int:
-        return max(len(self.labels) // self.plan.batch_size, 1)
-
-    def of(self, epoch: int, first: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Images, labels and what to learn, from batch `first` of an epoch on."""
-        rng = np.random.default_rng([self.plan.seed, 1, epoch])
-        count, side = len(self.labels), self.padded.shape[1] - 2 * SHIFT
-        order = rng.permutation(count)
-        top, left = rng.integers(0, 2 * SHIFT + 1, (2, count))
-        mirrored = rng.random(count) < (0.5 if self.flip else 0)
-        pixels = np.arange(side)
-        for index in range(first, len(self)):
-            start = index * self.plan.batch_size
-            rows = order[start : start + self.plan.batch_size]
-            down = top[rows, None] + pixels
-            across = left[rows, None] + pixels
-            flips = mirrored[rows]
-            across[flips] = across[flips, ::-1]
-            images = self.padded[rows[:, None, None], down[:, :, None], across[:, None]]
-            labels = self.labels[rows]
-            targets = self.identity[labels]
-            if self.answers is not None:
-                share = np.float32(self.plan.teacher_share)
-                taught = self.answers[rows, flips.astype(int)]
-                targets = (1 - share) * targets + share * taught
-            yield images, labels, targets
-
-
-class _Trainer:
+class Trainer:
     """The weights, their momentum and the compiled steps."""
 
     def __init__(self, plan: Plan, classes: int) -> None:
         self.plan = plan
-        weights = elastic.initial(classes, plan.seed)
+        weights = shared.initial(classes, plan.seed)
         self.names = list(weights)
         self.weights = [tf.Variable(value) for value in weights.values()]
         self.momentum = [tf.Variable(tf.zeros_like(w)) for w in self.weights]

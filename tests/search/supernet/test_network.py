@@ -7,7 +7,7 @@ import zoo
 
 pytest.importorskip("tensorflow")
 
-from search.supernet import elastic  # noqa: E402
+from search.supernet import shared  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 
 ARCHITECTURES = 50
@@ -17,7 +17,7 @@ ARCHITECTURES = 50
 def supernet():
     """Weights that leave nothing at its initial zero, one or identity."""
     rng = np.random.default_rng(5)
-    weights = elastic.initial(10, 3)
+    weights = shared.initial(10, 3)
     for name, value in weights.items():
         spread = 0.3 if name.endswith(("gamma", "beta", "bias")) else 0.02
         value += rng.normal(0, spread, value.shape).astype(np.float32)
