@@ -1,0 +1,83 @@
+"""Augmented batches, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from search.supernet.plan import Plan
+from zoo.data import Dataset
+
+SHIFT = 4  # pixels, each way; black moves in
+
+
+class Batches:
+    """Full batches, shifted and mirrored, that depend on seed and epoch alone.
+
+    Args:
+        dataset: Its `train` part is used.
+        plan: How to train.
+        teacher: Logits of a teacher for the training images, `(images, classes)`, or
+            for them and their mirror images, `(images, 2, classes)`.
+
+    Raises:
+        ValueError: There are too few images, or the teacher does not fit.
+    """
+
+    def __init__(
+        self, dataset: Dataset, plan: Plan, teacher: np.ndarray | None = None
+    ) -> None:
+        split, classes = dataset.train, dataset.num_classes
+        border = ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0))
+        self.padded = np.pad(split.images, border)
+        self.labels = split.labels
+        self.plan = plan
+        self.flip = dataset.flip
+        self.identity = np.eye(classes, dtype=np.float32)
+        self.answers = None
+        if len(split.labels) < plan.batch_size:
+            raise ValueError(
+                f"{dataset.name} has {len(split.labels)} training images; expected "
+                f"{plan.batch_size} or more, which is a batch."
+            )
+        if teacher is not None:
+            if teacher.ndim == 2:
+                teacher = np.repeat(teacher[:, None], 2, 1)
+            expected = (len(split.labels), 2, classes)
+            if teacher.shape != expected:
+                raise ValueError(
+                    f"The teacher's logits have the shape {teacher.shape}; expected "
+                    f"{expected} or {(expected[0], classes)}."
+                )
+            shifted = teacher - teacher.max(-1, keepdims=True)
+            exponentials = np.exp(shifted.astype(np.float32))
+            self.answers = exponentials / exponentials.sum(-1, keepdims=True)
+
+    def __len__(self) -> int:
+        return len(self.labels) // self.plan.batch_size
+
+    def of(self, epoch: int, first: int) -> Iterator[tuple[Any, Any, Any]]:
+        """Images, labels and what to learn, from batch `first` of an epoch on."""
+        rng = np.random.default_rng([self.plan.seed, 1, epoch])
+        count, side = len(self.labels), self.padded.shape[1] - 2 * SHIFT
+        order = rng.permutation(count)
+        top, left = rng.integers(0, 2 * SHIFT + 1, (2, count))
+        mirrored = rng.random(count) < (0.5 if self.flip else 0)
+        pixels = np.arange(side)
+        for index in range(first, len(self)):
+            start = index * self.plan.batch_size
+            rows = order[start : start + self.plan.batch_size]
+            down = top[rows, None] + pixels
+            across = left[rows, None] + pixels
+            flips = mirrored[rows]
+            across[flips] = across[flips, ::-1]
+            images = self.padded[rows[:, None, None], down[:, :, None], across[:, None]]
+            labels = self.labels[rows]
+            targets = self.identity[labels]
+            if self.answers is not None:
+                share = np.float32(self.plan.teacher_share)
+                taught = self.answers[rows, flips.astype(int)]
+                targets = (1 - share) * targets + share * taught
+            yield images, labels, targets

@@ -1,0 +1,59 @@
+"""The fast gradient of depthwise filters is TensorFlow's own."""
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from search.supernet import depthwise  # noqa: E402
+
+
+@pytest.mark.parametrize("stride", (1, 2))
+@pytest.mark.parametrize("kernel", (3, 5, 7))
+@pytest.mark.parametrize("size", (1, 2, 3, 5, 8))
+def test_gradients(size, kernel, stride):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(3, size, size, 6)), tf.float32)
+    filters = tf.constant(rng.normal(size=(kernel, kernel, 6, 1)), tf.float32)
+
+    def gradients(convolution):
+        with tf.GradientTape() as tape:
+            tape.watch((x, filters))
+            outputs = convolution()
+            loss = tf.reduce_sum(outputs**3)
+        return outputs, *tape.gradient(loss, (x, filters))
+
+    ours = gradients(lambda: depthwise.depthwise(x, filters, stride))
+    theirs = gradients(
+        lambda: tf.nn.depthwise_conv2d(x, filters, (1, stride, stride, 1), "SAME")
+    )
+    for one, other in zip(ours, theirs):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-3)
+    upstream = 3 * ours[0] ** 2
+    pairs = depthwise.by_pairs(x, upstream, tf.shape(filters), stride)
+    np.testing.assert_allclose(pairs, theirs[2], rtol=1e-4, atol=2e-3)
+
+
+def test_gradient_where_sizes_are_known_only_in_the_graph():
+    signature = [
+        tf.TensorSpec((None, None, None, 2)),
+        tf.TensorSpec((None, None, 2, 1)),
+    ]
+
+    @tf.function(input_signature=signature)
+    def gradient(x, filters):
+        with tf.GradientTape() as tape:
+            tape.watch(filters)
+            loss = tf.reduce_sum(depthwise.depthwise(x, filters, 1) ** 2)
+        return tape.gradient(loss, filters)
+
+    rng = np.random.default_rng(0)
+    for size in (2, 20):  # by pairs, and by TensorFlow's kernel
+        x = tf.constant(rng.normal(size=(2, size, size, 2)), tf.float32)
+        filters = tf.constant(rng.normal(size=(3, 3, 2, 1)), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(filters)
+            y = tf.nn.depthwise_conv2d(x, filters, (1, 1, 1, 1), "SAME")
+            loss = tf.reduce_sum(y**2)
+        expected = tape.gradient(loss, filters)
+        np.testing.assert_allclose(gradient(x, filters), expected, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,180 @@
+"""Training of the shared weights."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import zoo
+
+tf = pytest.importorskip("tensorflow")
+
+from search.supernet import choices, shared, training  # noqa: E402
+from search.supernet.batches import SHIFT, Batches  # noqa: E402
+from search.supernet.network import Supernet  # noqa: E402
+from search.supernet.plan import Phase, Plan  # noqa: E402
+from zoo.data import Dataset, Split  # noqa: E402
+
+PLAN = Plan((Phase(1, 0.1), Phase(1, 0.05, subnets=1)), batch_size=4, seed=3)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rng = np.random.default_rng(0)
+    train, rest = (
+        Split(rng.integers(0, 256, (n, 32, 32, 3), np.uint8), np.arange(n) % 3)
+        for n in (13, 3)
+    )
+    return Dataset("made up", ("a", "b", "c"), True, train, rest, rest)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """One trainer for all tests, begun anew each time: compiling it takes a minute."""
+    trainer = training.Trainer(PLAN, 3)
+    initial = trainer.values()
+
+    def begun_anew(plan, classes):
+        assert (plan.batch_size, classes) == (PLAN.batch_size, 3)
+        for name, weight in zip(trainer.names, trainer.weights):
+            weight.assign(initial[name])
+        for momentum in trainer.momentum:
+            momentum.assign(tf.zeros_like(momentum))
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "Trainer", begun_anew)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, dataset):
+    """An uninterrupted training: 3 steps of the largest, 3 of the sandwich rule."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, training.train(folder, dataset, PLAN)
+
+
+def rows(folder):
+    with open(folder / "log.csv", newline="") as file:
+        return [
+            {k: v for k, v in row.items() if "second" not in k}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_resumed_training_takes_the_same_course(whole, tmp_path, dataset):
+    folder, weights = whole
+    training.train(tmp_path, dataset, PLAN, stop_after=5)  # amid the second phase
+    assert len(rows(tmp_path)) == 1
+    resumed = training.train(tmp_path, dataset, PLAN)
+    assert all(np.array_equal(weights[name], resumed[name]) for name in weights)
+    assert rows(tmp_path) == rows(folder)
+
+
+def test_training_changes_every_filter_of_the_backbone(whole):
+    initial = Supernet.random(3, PLAN.seed).weights
+    kept = {name for name in initial if np.array_equal(initial[name], whole[1][name])}
+    filters = {name for name in initial if name.endswith("/kernel")}
+    assert not {name for name in kept & filters if not name.startswith("exit")}
+    closing = {name for name in initial if name.endswith("_project_bn/gamma")}
+    assert len(closing) == 21 and not kept & closing  # those that began at zero, too
+
+
+def test_checkpoint_is_a_supernet(whole, dataset):
+    folder, weights = whole
+    supernet = Supernet.load(folder / "checkpoint.npz")
+    assert all(np.array_equal(supernet.weights[n], weights[n]) for n in weights)
+
+
+def test_another_plan_is_refused_and_later_phases_may_change(whole, dataset):
+    folder, weights = whole
+    other = Plan(PLAN.phases, batch_size=4, seed=4)
+    with pytest.raises(ValueError, match="holds a training with another seed"):
+        training.train(folder, dataset, other)
+    other = Plan((Phase(1, 0.2), PLAN.phases[1]), batch_size=4, seed=3)
+    with pytest.raises(ValueError, match="another phases"):
+        training.train(folder, dataset, other)
+
+
+def test_batches_are_shifted_mirrored_and_repeatable(dataset):
+    batches = Batches(dataset, PLAN)
+    assert len(batches) == 3
+    first, again = (list(batches.of(4, 0)) for _ in range(2))
+    later = list(batches.of(4, 2))
+    for one, other in ((first[2], again[2]), (first[2], later[0])):
+        assert all(np.array_equal(x, y) for x, y in zip(one, other))
+    assert not np.array_equal(first[0][0], next(batches.of(5, 0))[0])
+    padded = np.pad(dataset.train.images, ((0, 0), *((SHIFT, SHIFT),) * 2, (0, 0)))
+    for images, labels, targets in first:
+        assert images.shape == (4, 32, 32, 3)
+        assert np.array_equal(targets.argmax(1), labels)
+        for image, label in zip(images, labels):
+            windows = (
+                padded[:, top : top + 32, left : left + 32]
+                for top in range(2 * SHIFT + 1)
+                for left in range(2 * SHIFT + 1)
+            )
+            found = [
+                index
+                for window in windows
+                for index in np.flatnonzero(
+                    (window == image).all((1, 2, 3))
+                    | (window == image[:, ::-1]).all((1, 2, 3))
+                )
+            ]
+            assert len(found) == 1 and dataset.train.labels[found[0]] == label
+
+
+def test_teacher_shares_in_the_targets(dataset):
+    logits = np.zeros((13, 2, 3), np.float32)
+    logits[:, 0, 0], logits[:, 1, 2] = 50, 50  # sure of a, and of c when mirrored
+    plan = Plan(PLAN.phases, batch_size=4, teacher_share=0.75)
+    seen = set()
+    for _, labels, targets in Batches(dataset, plan, logits).of(0, 0):
+        np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+        for label, target in zip(labels, targets):
+            taught = target.copy()
+            taught[label] -= 0.25
+            np.testing.assert_allclose(sorted(taught), (0, 0, 0.75), atol=1e-6)
+            seen.add(int(taught.argmax()))
+    assert seen == {0, 2}
+
+
+def test_gradients_are_those_of_the_extracted_model(dataset):
+    """Of losses, and of the shared weights' parts that take part."""
+    stage = zoo.Stage.uniform(2, 5, 3)
+    branch = zoo.Branch((zoo.ConvModule(8, 3, 2), zoo.ConvModule(10, 5, 1, True)))
+    architecture = zoo.Architecture(
+        32, (stage,) * 5, (branch, None, zoo.FixedBranch(), branch), (0.5, 1, 0.5, 0.5)
+    )
+    weights = shared.initial(3, 1)
+    for name, value in weights.items():  # what starts at zero would stop gradients
+        if name.endswith("_project_bn/gamma"):
+            value[:] = 1
+    supernet = Supernet(weights)
+    images, labels = dataset.train.take(8)
+    model = supernet.extract(architecture, supernet.calibrate(architecture, images))
+    trainer = training.Trainer(PLAN, 3)
+    for variable, name in zip(trainer.weights, trainer.names):
+        variable.assign(supernet.weights[name])
+    targets = np.eye(3, dtype=np.float32)[labels]
+    choice = choices.Choice(*map(tf.constant, choices.from_architecture(architecture)))
+    loss, logits, gradients = trainer.of_any(tf.constant(images), targets, choice)
+    found = dict(zip(trainer.names, gradients))
+    with tf.GradientTape() as tape:
+        answers = model(images, training=True)
+        scores = tf.nn.log_softmax(answers)
+        expected = -tf.reduce_mean(tf.reduce_sum(targets[:, None] * scores, (1, 2)))
+    np.testing.assert_allclose(logits.numpy()[:, [0, 2, 3, 4]], answers, atol=1e-3)
+    wanted = tape.gradient(expected, model.trainable_weights)
+    # The absent exit answers zeros, the loss of which is log(3).
+    np.testing.assert_allclose(loss, expected + np.log(3), rtol=1e-5)
+    by_name = {w.path: g for w, g in zip(model.trainable_weights, wanted)}
+    for path in ("stem_conv/kernel", "stage5_block2_project/kernel"):
+        ours = found[path].numpy()
+        theirs = by_name[path].numpy()
+        ours = ours[tuple(map(slice, theirs.shape))]
+        assert np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=2e-3 * np.abs(theirs).max())
+    assert not found["stage3_block3_expand/kernel"].numpy().any()
+    assert not found["stage3_block1_expand/kernel"].numpy()[..., 120:].any()
