@@ -142,7 +142,9 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from search.supernet.network import Supernet
     from zoo import data, macs
-    from zoo.architecture import Architecture
+    from zoo.architecture import (
+        Architecture,
+    )
 
     _use_threads(options.threads)
     supernet = Supernet.load(options.supernet)
@@ -167,7 +169,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _extract(options: argparse.Namespace) -> None:
     from search.supernet.network import Supernet
     from zoo import data
-    from zoo.architecture import Architecture
+    from zoo.architecture import (
+        Architecture,
+    )
     from zoo.files import replacing
 
     _use_threads(options.threads)
@@ -185,7 +189,14 @@ def _extract(options: argparse.Namespace) -> None:
 
 def _examples(resolution: int) -> dict[str, Any]:
     """The largest, a middle and the smallest architecture, with four exits each."""
-    from zoo.architecture import Architecture, Branch, ConvModule, Stage
+    from zoo.architecture import (
+        Architecture,
+        Stage,
+    )
+    from zoo.heads import (
+        Branch,
+        ConvModule,
+    )
 
     def uniform(depth: int, kernel: int, expansion: int, branch: Branch) -> Any:
         stages = (Stage.uniform(depth, kernel, expansion),) * 5

@@ -7,9 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.architecture import (
-    BRANCH_EXPANSIONS,
-    BRANCH_KERNELS,
-    BRANCH_SIZES,
     DEPTHS,
     EXIT_POSITIONS,
     EXPANSIONS,
@@ -17,9 +14,16 @@ from zoo.architecture import (
     STAGE_KINDS,
     STEM_CHANNELS,
     Architecture,
+)
+from zoo.arithmetic import (
+    make_divisible,
+)
+from zoo.heads import (
+    BRANCH_EXPANSIONS,
+    BRANCH_KERNELS,
+    BRANCH_SIZES,
     Branch,
     FixedBranch,
-    make_divisible,
 )
 
 BLOCKS = max(DEPTHS)

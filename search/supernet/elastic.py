@@ -17,14 +17,16 @@ from search.supernet.depthwise import depthwise
 from search.supernet.resizing import resized, resized_and_convolved, size_of
 from search.supernet.shared import has_shortcut
 from zoo.architecture import (
-    BRANCH_KERNELS,
     DEPTHS,
     EXIT_POSITIONS,
     STAGE_KINDS,
     STEM_CHANNELS,
     StageKind,
 )
-from zoo.layers import MEAN, STD
+from zoo.backbones.ofa_mobilenet_v3 import MEAN, STD
+from zoo.heads import (
+    BRANCH_KERNELS,
+)
 
 EPSILON = 1e-5  # of batch normalisation, as in zoo.layers
 Statistics = Mapping[str, tf.Tensor]

@@ -11,9 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from search.supernet import choices, elastic, shared
-from zoo.architecture import RESOLUTIONS, Architecture, FixedBranch
+from zoo.architecture import (
+    RESOLUTIONS,
+    Architecture,
+)
+from zoo.classifier import EarlyExitClassifier
 from zoo.files import replacing
-from zoo.model import EarlyExitClassifier
+from zoo.heads import (
+    FixedBranch,
+)
 
 BATCH_SIZE = 250
 Statistics = Mapping[str, np.ndarray]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from zoo.architecture import RESOLUTIONS
+from zoo.architecture import (
+    RESOLUTIONS,
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.architecture import BRANCH_KERNELS, BRANCH_SIZES, RESOLUTIONS
+from zoo.architecture import (
+    RESOLUTIONS,
+)
+from zoo.heads import (
+    BRANCH_KERNELS,
+    BRANCH_SIZES,
+)
 from zoo.layers import bicubic_matrix
 
 

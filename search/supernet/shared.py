@@ -13,15 +13,19 @@ import numpy as np
 
 from search.supernet.choices import BLOCKS, inputs_of
 from zoo.architecture import (
-    BRANCH_EXPANSIONS,
-    BRANCH_KERNELS,
     EXIT_POSITIONS,
     EXPANSIONS,
     HEAD_CHANNELS,
     KERNELS,
     STAGE_KINDS,
     STEM_CHANNELS,
+)
+from zoo.arithmetic import (
     make_divisible,
+)
+from zoo.heads import (
+    BRANCH_EXPANSIONS,
+    BRANCH_KERNELS,
 )
 
 
