@@ -10,6 +10,7 @@ import numpy as np
 from figures.style import figure
 from zoo import data, registry
 from zoo import exits as rule
+from zoo.measure import predict
 
 
 def thresholds(
@@ -45,7 +46,7 @@ def thresholds(
         )
     across, up = (k - 1 for k in exits)
     images, labels = data.load(record.data.name, data_dir).validation
-    logits = model.predict(images, batch_size=256, verbose=0)
+    logits = predict(model, images)
     side = len(rule.GRID)
     accuracy, spent = np.zeros((side, side)), np.zeros((side, side))
     for i, vertical in enumerate(rule.GRID):

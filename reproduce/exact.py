@@ -20,7 +20,7 @@ from reproduce.records import (
 )
 from search.records import DataSource
 from zoo import data, registry
-from zoo.measure import provenance, report
+from zoo.measure import predict, provenance, report
 
 COPIES = pathlib.Path(__file__).parent / "cifar10_jpeg_copies.json"
 
@@ -46,7 +46,7 @@ def measure(data_dir: str | os.PathLike | None = None) -> PixelExactRecord:
     rows = []
     for name in registry.list_models("*cifar10_*"):
         model = registry.load(name)
-        logits = model.predict(dataset.test.images, batch_size=256, verbose=0)
+        logits = predict(model, dataset.test.images)
         rows.append(
             ExactRow(
                 name,

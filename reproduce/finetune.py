@@ -12,7 +12,7 @@ import numpy as np
 from reproduce.records import FinetuneRecord, Tuning
 from search.records import DataSource
 from zoo import data, registry
-from zoo.measure import provenance, report
+from zoo.measure import predict, provenance, report
 
 
 def finetune(
@@ -48,7 +48,7 @@ def finetune(
             began = time.perf_counter()
             model.fit(*dataset.train, epochs=epochs, verbose=0)
             seconds = time.perf_counter() - began
-            logits = model.predict(dataset.test.images, batch_size=256, verbose=0)
+            logits = predict(model, dataset.test.images)
             measured = report(model, logits, dataset.test.labels)
             rows.append(
                 Tuning(

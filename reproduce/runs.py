@@ -23,7 +23,7 @@ from search.candidates import load_candidate
 from zoo import data, records
 from zoo.exits import paper_score
 from zoo.files import write_text
-from zoo.measure import report
+from zoo.measure import predict, report
 
 EXPERIMENTS = "experiments"  # in a folder of records
 WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
@@ -118,7 +118,7 @@ def _selected(
     trial = choose(record)
     dataset = data.load(record.settings.data, data_dir)
     model = load_candidate(folder / f"trial_{trial}")
-    logits = model.predict(dataset.test.images, batch_size=256, verbose=0)
+    logits = predict(model, dataset.test.images)
     return Selected(trial, report(model, logits, dataset.test.labels))
 
 

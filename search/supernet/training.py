@@ -9,11 +9,9 @@ that it would have taken.
 from __future__ import annotations
 
 import csv
-import ctypes
 import json
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,6 +23,7 @@ import tensorflow as tf
 from search.supernet import choices, elastic, shared
 from search.supernet.batches import Batches
 from search.supernet.plan import Plan
+from zoo.backends import KeepFreedMemory
 from zoo.data import Dataset
 from zoo.files import replacing, write_text
 
@@ -158,7 +157,7 @@ class Trainer:
                     accuracies[1] = _accuracies(answers, labels)
         rate = phase.rate(in_phase + (step % per_epoch + 1) / per_epoch)
         self.apply(found, tf.constant(rate, tf.float32))
-        _keep_freed_memory()
+        KeepFreedMemory().on_train_batch_begin(0)
         return np.concatenate([[1, float(loss)], *accuracies])
 
     def _of_largest(self, images, targets, resolution, branches):
@@ -232,15 +231,6 @@ def _tensors(values: Any) -> Any:
 def _accuracies(logits: Any, labels: np.ndarray) -> np.ndarray:
     """Share of right answers of every exit."""
     return (logits.numpy().argmax(-1) == labels[:, None]).mean(0)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what a step frees; see `zoo.training`."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    mallopt = getattr(libc, "mallopt", None)  # other C libraries have none
-    if mallopt is not None:
-        mallopt(-1, 2**30)  # M_TRIM_THRESHOLD, bytes
-        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, bytes: the most that is allowed
 
 
 def _log(
