@@ -41,9 +41,9 @@ def draw(tmp_path, monkeypatch):
         close(canvas)
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def loaded_once():
-    """A model is built once for all figures, and keeps what was compiled."""
+    """A model is built once per file, and keeps what was compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "load", functools.cache(registry.load))
         yield
