@@ -7,8 +7,10 @@ from zoo import lazy
 if TYPE_CHECKING:
     from zoo import cost, data, exits, heads, layers, registry, training
     from zoo.architecture import Architecture, Block, Stage
+    from zoo.attachment import attach
     from zoo.classifier import EarlyExitClassifier
     from zoo.cost import Cost, macs
+    from zoo.graph import cut_points
     from zoo.heads import Branch, ConvModule, FixedBranch
     from zoo.model import EarlyExitModel
     from zoo.pipeline import fit
@@ -17,9 +19,11 @@ else:
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {
+            "zoo.attachment": ("attach",),
             "zoo.architecture": ("Architecture", "Block", "Stage"),
             "zoo.classifier": ("EarlyExitClassifier",),
             "zoo.cost": ("Cost", "macs"),
+            "zoo.graph": ("cut_points",),
             "zoo.heads": ("Branch", "ConvModule", "FixedBranch"),
             "zoo.model": ("EarlyExitModel",),
             "zoo.pipeline": ("fit",),
@@ -40,8 +44,10 @@ __all__ = [
     "EarlyExitModel",
     "FixedBranch",
     "Stage",
+    "attach",
     "card",
     "cost",
+    "cut_points",
     "data",
     "exits",
     "fit",
@@ -60,8 +66,10 @@ lazy.register(
     {
         "aebnas>BatchNormalization": "zoo.layers",
         "aebnas>BicubicResize": "zoo.layers",
+        "aebnas>DepthwiseConv2D": "zoo.layers",
         "aebnas>EarlyExitClassifier": "zoo.classifier",
         "aebnas>EarlyExitModel": "zoo.model",
+        "aebnas>FirstToken": "zoo.layers",
         "aebnas>FitResolution": "zoo.layers",
         "aebnas>RandomResizedCrop": "zoo.training.augmentation",
         "aebnas>RandomShift": "zoo.training.augmentation",

@@ -9,15 +9,99 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 FUNCTIONS_KEPT = 8  # compiled functions of a model, one for each size of images
+
+
+class Node(NamedTuple):
+    """One call of an operation in a functional model.
+
+    Attributes:
+        operation: The layer or operation that was called.
+        inputs: Symbolic tensors that it was called with.
+        outputs: Symbolic tensors that it gave.
+        arguments: What it was called with, as Keras keeps it.
+    """
+
+    operation: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    arguments: Any
+
+    def again(self, tensors: dict[int, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments of the call with other tensors, by the `id` of the first."""
+        return self.arguments.convert(lambda x: tensors.get(id(x), x))
+
+
+def nodes(output: Any, start: Any) -> list[Node]:
+    """The calls between two symbolic tensors, each after those it depends on.
+
+    Args:
+        output: Symbolic tensor at which to end.
+        start: Symbolic tensor at which to begin; what made it is left out.
+
+    Raises:
+        ValueError: The output also depends on something that `start` does not give.
+    """
+    found: dict[tuple[int, int], Node] = {}
+    waiting = [(output, False)]
+    while waiting:
+        tensor, inputs_are_found = waiting.pop()
+        if tensor is start:
+            continue
+        node = call_of(tensor)
+        key = (id(node.operation), tensor._keras_history.node_index)
+        if key in found:
+            continue
+        if not node.inputs:
+            raise ValueError(
+                f"{output.name} also depends on {node.operation.name}; expected it to "
+                f"be computed from {start.name} alone."
+            )
+        if inputs_are_found:
+            found[key] = node
+            continue
+        waiting.append((tensor, True))
+        waiting.extend((each, False) for each in reversed(node.inputs))
+    return list(found.values())
+
+
+def call_of(tensor: Any) -> Node:
+    """The call that gave a symbolic tensor."""
+    operation, index, _ = tensor._keras_history
+    call = operation._inbound_nodes[index]
+    return Node(operation, call.input_tensors, call.output_tensors, call.arguments)
+
+
+def name_of_activation(layer: Any) -> str:
+    """Name of the activation of a layer, such as "softmax"."""
+    return getattr(layer.activation, "__name__", str(layer.activation))
+
+
+def is_functional(layer: Any) -> bool:
+    """Whether a layer is a functional or sequential model that only runs its layers."""
+    if isinstance(layer, keras.Sequential):
+        return type(layer).call is keras.Sequential.call
+    functional = isinstance(layer, keras.Model) and isinstance(layer, keras.Function)
+    return functional and not any(
+        "call" in vars(cls) and not cls.__module__.startswith("keras.")
+        for cls in type(layer).__mro__
+    )
+
+
+def takes_training(layer: Any) -> bool:
+    """Whether a layer's call has an argument `training`."""
+    if not isinstance(layer, keras.layers.Layer):
+        return False
+    return "training" in inspect.signature(layer.call).parameters
 
 
 def is_tensorflow_on_cpu() -> bool:

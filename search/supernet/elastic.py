@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from search.supernet.choices import BLOCKS, Choice
-from search.supernet.depthwise import depthwise
+from zoo.depthwise import depthwise
 from search.supernet.resizing import resized, resized_and_convolved, size_of
 from search.supernet.shared import has_shortcut
 from zoo.architecture import (

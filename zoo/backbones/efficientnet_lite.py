@@ -13,7 +13,7 @@ from keras import layers
 
 from zoo.arithmetic import make_divisible
 from zoo.backbones.torch_files import read_state_dict
-from zoo.layers import BatchNormalization, FitResolution
+from zoo.layers import BatchNormalization, DepthwiseConv2D, FitResolution
 
 
 class _Stage(NamedTuple):
@@ -119,7 +119,7 @@ def _block(x: Any, name: str, stage: _Stage, stride: int, width: float) -> Any:
     channels = make_divisible(stage.channels * width)
     if stage.expansion > 1:
         x = _convolution(x, f"{name}_expand", inputs * stage.expansion)
-    x = layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         stage.kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise"
     )(x)
     x = _normalised(x, f"{name}_depthwise")

@@ -5,7 +5,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from search.supernet import depthwise  # noqa: E402
+from zoo import depthwise  # noqa: E402
 
 
 @pytest.mark.parametrize("stride", (1, 2))
