@@ -198,14 +198,16 @@ def _head(channels: int, size: int, num_classes: int, theirs: bool) -> tuple[int
 def count(model: Any) -> Cost:
     """Count the MACs of an early-exit model by walking its Keras layers.
 
-    Follows the standard convention from the shapes of weights and outputs alone, as an
-    independent check of `macs`, and for networks that no `Architecture` describes.
+    Follows the standard convention from the shapes of weights and tensors alone, as an
+    independent check of `macs`, and for networks that no `Architecture` describes. How
+    a kind of layer is counted: `zoo.layer_costs`.
 
     Args:
         model: A `zoo.EarlyExitModel`.
 
     Raises:
-        TypeError: A layer has weights of a kind that is not known here.
+        TypeError: A layer has weights, and there is no rule for its kind.
+        ValueError: The size of a tensor is not fixed.
     """
     *branch_logits, final_logits = model.exit_logits
     images = model.inputs[0]
@@ -216,7 +218,7 @@ def count(model: Any) -> Cost:
             count_layers(features, logits)[0]
             for features, logits in zip(model.exit_features, branch_logits)
         ),
-        _parameters(model),
+        sum(math.prod(weight.shape) for weight in model.trainable_weights),
     )
 
 
@@ -228,33 +230,21 @@ def count_layers(inputs: Any, outputs: Any) -> tuple[int, int]:
         outputs: Symbolic tensor that is computed from it.
 
     Raises:
-        TypeError: A layer has weights of a kind that is not known here.
+        TypeError: A layer has weights, and there is no rule for its kind.
+        ValueError: The size of a tensor is not fixed.
     """
-    import keras  # here, so that counting by arithmetic needs no Keras
+    from zoo import backends  # here, so that counting by arithmetic needs no Keras
+    from zoo.layer_costs import node_macs
 
-    between = keras.Model(inputs, outputs)
-    return sum(map(_layer_macs, between.layers)), _parameters(between)
-
-
-def _parameters(model: Any) -> int:
-    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def _layer_macs(layer: Any) -> int:
-    import keras
-
-    from zoo.layers import BicubicResize
-
-    if isinstance(layer, BicubicResize):
-        _, height, width, channels = layer.input.shape
-        return channels * layer.size * width * (height + layer.size)
-    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-        _, height, width, _ = layer.output.shape
-        return height * width * math.prod(layer.kernel.shape)
-    if isinstance(layer, keras.layers.Dense):
-        return math.prod(layer.kernel.shape)
-    if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
-        raise TypeError(
-            f"The MACs of {layer.name}, a {type(layer).__name__}, are not known."
-        )
-    return 0
+    total, weights = 0, {}
+    for node in backends.nodes(outputs, inputs):
+        spent = node_macs(node)
+        if spent is None:
+            raise ValueError(
+                f"{node.operation.name!r} takes images of any size, so its MACs are "
+                "not known; expected an input of a fixed height and width."
+            )
+        total += spent
+        for weight in getattr(node.operation, "trainable_weights", ()):
+            weights[id(weight)] = math.prod(weight.shape)
+    return total, sum(weights.values())

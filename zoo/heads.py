@@ -53,9 +53,15 @@ class Head:
     A kind is a frozen data class with a `build` method, registered with `register`.
     All other methods have defaults: the cost is counted from the layers, JSON holds
     the fields, and there are no genes, so that a search gives every exit the same head.
+
+    Attributes:
+        name: Under which it is registered.
+        ranks: Ranks of the features that it can be applied to, the batch counted: 4 for
+            feature maps, 3 for tokens, 2 for vectors.
     """
 
     name: ClassVar[str] = ""
+    ranks: ClassVar[tuple[int, ...]] = (4,)
 
     def build(self, features: Any, num_classes: int, name: str) -> Any:
         """Apply the head's layers.
@@ -361,3 +367,48 @@ class FixedBranch(Head):
     def to_json(self) -> str:
         """The name of the kind: there is nothing else to say."""
         return self.name
+
+
+@register("linear")
+@dataclass(frozen=True)
+class LinearHead(Head):
+    """Global average pooling of a feature map, and a dense layer; or that alone."""
+
+    ranks: ClassVar[tuple[int, ...]] = (4, 2)
+
+    def build(self, features: Any, num_classes: int, name: str) -> Any:
+        """Apply the head's layers; see `Head.build`."""
+        from zoo import layers
+
+        if len(features.shape) == 4:
+            features = layers.pooled(features, f"{name}_pool")
+        return layers.classifier(features, num_classes, name)
+
+
+@register("token")
+@dataclass(frozen=True)
+class TokenHead(Head):
+    """One vector from a transformer's tokens, normalised, and a dense layer.
+
+    Attributes:
+        token: "mean" of all tokens, or the "first", where that is a class token.
+    """
+
+    token: str = "mean"
+    ranks: ClassVar[tuple[int, ...]] = (3,)
+
+    def __post_init__(self) -> None:
+        choose(self, "token", ("mean", "first"))
+
+    def build(self, features: Any, num_classes: int, name: str) -> Any:
+        """Apply the head's layers; see `Head.build`."""
+        import keras
+
+        from zoo import layers
+
+        x = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(features)
+        if self.token == "mean":
+            x = keras.layers.GlobalAveragePooling1D(name=f"{name}_mean")(x)
+        else:
+            x = layers.FirstToken(name=f"{name}_token")(x)
+        return layers.classifier(x, num_classes, name)

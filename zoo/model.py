@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo import exits, records, tensors
+from zoo import backends, exits, records, tensors
 from zoo.checks import check_thresholds
 from zoo.cost import Cost, count
 from zoo.exits import OperatingPoint
@@ -29,8 +29,9 @@ class EarlyExitModel(keras.Model):
 
     Args:
         images: Symbolic input of shape `(batch, height, width, 3)`.
-        features: Symbolic tensor at which each exit but the last is attached. It must
-            be all that the rest of the network needs of what comes before it.
+        features: Symbolic tensor that the head of each exit is applied to. It must be
+            all that the rest of the network needs of what comes before it. The final
+            head's may be left out: then that head is the last layer alone.
         logits: Symbolic logits of each exit, the final classifier's last, each of shape
             `(batch, classes)`.
         cost: The `zoo.Cost` of the network in "standard" MACs. Default: counted from
@@ -52,7 +53,8 @@ class EarlyExitModel(keras.Model):
         class_names: Names of the classes, or None.
         num_classes: Number of classes.
         macs: The `zoo.Cost` of the network in "standard" MACs.
-        exit_features: Symbolic tensor at each exit but the last.
+        exit_features: Symbolic tensor that each head but the last is applied to.
+        final_features: That of the final head.
         exit_logits: Symbolic logits of each exit.
 
     Raises:
@@ -75,17 +77,19 @@ class EarlyExitModel(keras.Model):
         class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if len(logits) != len(features) + 1:
+        if len(features) not in (len(logits) - 1, len(logits)):
             raise ValueError(
                 f"There are {len(features)} features and logits of {len(logits)} "
-                "exits; expected one exit more than features, the final classifier's."
+                "exits; expected features of every exit, or of all but the final one."
             )
         exits.check_rule(exit_rule)
         super().__init__(inputs=images, outputs=ops.stack(logits, axis=1), **kwargs)
         self.num_classes = int(logits[-1].shape[-1])
         self._exit_rule = exit_rule
         self.exit_logits = tuple(logits)
-        self.exit_features = tuple(features)
+        early = len(logits) - 1
+        self.exit_features = tuple(features[:early])
+        (self.final_features,) = features[early:] or backends.call_of(logits[-1]).inputs
         # Held in an object that Keras does not look into: neither metrics nor segments
         # belong to the weights.
         self._untracked = _Untracked(len(logits))
@@ -98,8 +102,36 @@ class EarlyExitModel(keras.Model):
         )
         self.class_names = tuple(class_names) if class_names else None
         self.exit_weights = exit_weights
-        off = (1.0,) * len(features)
+        off = (1.0,) * early
         self.thresholds = off if thresholds is None else thresholds
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The network without heads: from images to the features at every exit.
+
+        It shares its layers: `model.backbone.trainable = False` freezes them in this
+        model, too; compile again afterwards.
+        """
+        if self._untracked.backbone is None:
+            features = [*self.exit_features, self.final_features]
+            self._untracked.backbone = keras.Model(
+                self.inputs[0], features, name=f"{self.name}_backbone"
+            )
+        return self._untracked.backbone
+
+    @property
+    def heads(self) -> tuple[keras.Model, ...]:
+        """The head of each exit, from features to logits, the final one last.
+
+        They share their layers with this model, as `backbone` does.
+        """
+        if self._untracked.heads is None:
+            features = [*self.exit_features, self.final_features]
+            self._untracked.heads = tuple(
+                keras.Model(each, logits, name=f"{self.name}_head{k}")
+                for k, (each, logits) in enumerate(zip(features, self.exit_logits), 1)
+            )
+        return self._untracked.heads
 
     @property
     def num_exits(self) -> int:
@@ -348,7 +380,7 @@ class EarlyExitModel(keras.Model):
         """Everything but the weights, as `from_config` reads it."""
         network = keras.Model(
             self.inputs[0],
-            [*self.exit_features, *self.exit_logits],
+            [*self.exit_features, self.final_features, *self.exit_logits],
             name="network",  # not a new name at every call
         )
         return {
@@ -374,11 +406,12 @@ class EarlyExitModel(keras.Model):
         config = copy.deepcopy(dict(config))  # Keras empties what it reads
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         cost = config.pop("cost")
-        early = len(network.outputs) // 2
+        outputs = network.outputs
+        features = len(outputs) // 2  # saved before 0.2 without those of the final head
         return cls(
             network.inputs[0],
-            network.outputs[:early],
-            network.outputs[early:],
+            outputs[:features],
+            outputs[features:],
             cost and records.convert(cost, Cost, "cost"),
             **config,
         )
@@ -394,6 +427,8 @@ class _Untracked:
             for name in ("accuracy", *names, "final_accuracy", "average_macs")
         ]
         self.segments: dict[tuple[bool, ...], Segments] = {}
+        self.backbone: keras.Model | None = None
+        self.heads: tuple[keras.Model, ...] | None = None
 
 
 _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
