@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.names import unknown
+from zoo.names import add, find
 
 if TYPE_CHECKING:
     from search import Settings
@@ -116,9 +116,7 @@ class Experiment:
         from search import Settings, methods
         from zoo import training
 
-        if scale not in SCALES:
-            raise ValueError(unknown("scale", scale, SCALES))
-        size = SCALES[scale]
+        size = find(SCALES, "scale", scale)
         space = {"resolutions": size.resolutions} if size.resolutions else {}
         method = methods.get(self.method)
         if "resolutions" in method.space:
@@ -153,10 +151,7 @@ def register(experiment: Experiment) -> Experiment:
     Raises:
         ValueError: There is one of that name.
     """
-    if experiment.name in EXPERIMENTS:
-        raise ValueError(f"There is already an experiment {experiment.name!r}.")
-    EXPERIMENTS[experiment.name] = experiment
-    return experiment
+    return add(EXPERIMENTS, "experiment", experiment.name, experiment)
 
 
 def get(name: str) -> Experiment:
@@ -165,9 +160,7 @@ def get(name: str) -> Experiment:
     Raises:
         ValueError: There is none.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(unknown("experiment", name, EXPERIMENTS))
-    return EXPERIMENTS[name]
+    return find(EXPERIMENTS, "experiment", name)
 
 
 for _prefix, _data, _target in (

@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.names import unknown
+from zoo.names import add, find
 
 if TYPE_CHECKING:
     from search.proposers import Proposer
@@ -74,10 +74,7 @@ def register(method: Method) -> Method:
     Raises:
         ValueError: There is already one of that name.
     """
-    if method.name in METHODS:
-        raise ValueError(f"There is already a method {method.name!r}.")
-    METHODS[method.name] = method
-    return method
+    return add(METHODS, "method", method.name, method)
 
 
 def get(name: str) -> Method:
@@ -86,9 +83,7 @@ def get(name: str) -> Method:
     Raises:
         ValueError: There is none.
     """
-    if name not in METHODS:
-        raise ValueError(unknown("method", name, METHODS))
-    return METHODS[name]
+    return find(METHODS, "method", name)
 
 
 def _surrogates(

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.objectives import DIRECTIONS, Objective, Objectives
-from zoo.names import unknown
+from zoo.names import add, unknown
 
 if TYPE_CHECKING:
     from zoo.cost import Cost
@@ -116,10 +116,7 @@ def register(metric: Metric) -> Metric:
     Raises:
         ValueError: There is already one of that name.
     """
-    if metric.name in METRICS:
-        raise ValueError(f"There is already a metric {metric.name!r}.")
-    METRICS[metric.name] = metric
-    return metric
+    return add(METRICS, "metric", metric.name, metric)
 
 
 def get(name: str) -> Metric:

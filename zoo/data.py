@@ -15,12 +15,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
-from zoo.names import unknown
+from zoo.names import add, unknown
 
 DATA_DIR_VARIABLE = "AEBNAS_DATA_DIR"
 DIGITS_REPEAT = 4  # 8x8 scans are enlarged to 32x32
@@ -130,19 +130,12 @@ def register(name: str) -> Callable[[Loader], Loader]:
         ...     train, test = zoo.data.Split(images[:50], labels[:50]), ...
         ...     return zoo.data.from_arrays("noise", train, test)
     """
-    if name in names():
-        raise ValueError(f"There is already a data set {name!r}.")
-
-    def add(loader: Loader) -> Loader:
-        _LOADERS[name] = loader
-        return loader
-
-    return add
+    return lambda loader: add(_LOADERS, "data set", name, loader)
 
 
 def names() -> tuple[str, ...]:
     """Names of the data sets that need no file of their own, and of registered ones."""
-    return (*_SOURCES, *_LOADERS)
+    return tuple(_LOADERS)
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
@@ -169,25 +162,31 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     if name in _LOADERS:
         return _LOADERS[name](data_dir)
     path = pathlib.Path(data_dir or ".") / f"{name}.npz"
-    found = bool(data_dir) and path.is_file()
-    if name not in _SOURCES:
-        if found:
-            return _from_any_npz(name, path)
-        raise ValueError(
-            f"{unknown('data set', name, names())} Or put a file {name}.npz (arrays "
-            "x_train, y_train, x_test and y_test) into a folder and name that with "
-            f"data_dir or {DATA_DIR_VARIABLE}."
-        )
+    if data_dir and path.is_file():
+        return _from_any_npz(name, path)
+    raise ValueError(
+        f"{unknown('data set', name, names())} Or put a file {name}.npz (arrays "
+        "x_train, y_train, x_test and y_test) into a folder and name that with "
+        f"data_dir or {DATA_DIR_VARIABLE}."
+    )
+
+
+def _built_in(name: str, data_dir: str | os.PathLike | None) -> Dataset:
     source = _SOURCES[name]
+    path = pathlib.Path(data_dir or ".") / f"{name}.npz"
     if name == "digits":
         train, test = _digits()
-    elif found:
+    elif data_dir and path.is_file():
         train, test = _from_npz(path, len(source.class_names))
     else:
         train, test = _from_tfds(name, data_dir)
     return from_arrays(
         name, train, test, source.validation, source.class_names, source.flip
     )
+
+
+for _name in _SOURCES:
+    register(_name)(partial(_built_in, _name))
 
 
 def from_arrays(

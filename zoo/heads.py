@@ -23,7 +23,7 @@ from zoo.arithmetic import (
     resize_products,
 )
 from zoo.checks import choose, list_of, read_fields, require, require_types, tuple_of
-from zoo.names import unknown
+from zoo.names import add, find
 
 BRANCH_SIZES = (8, 10)
 BRANCH_KERNELS = (3, 5)
@@ -128,17 +128,15 @@ def register(name: str) -> Callable[[H], H]:
         ValueError: There is already a head of that name.
         TypeError: The class is not derived from `Head`.
     """
-    if name in _HEADS:
-        raise ValueError(f"There is already a head {name!r}.")
 
-    def add(cls: H) -> H:
+    def decorate(cls: H) -> H:
         if not issubclass(cls, Head):
             raise TypeError(f"{cls.__name__} is not derived from zoo.heads.Head.")
+        add(_HEADS, "head", name, cls)
         cls.name = name
-        _HEADS[name] = cls
         return cls
 
-    return add
+    return decorate
 
 
 def names() -> tuple[str, ...]:
@@ -152,9 +150,7 @@ def get(name: str) -> type[Head]:
     Raises:
         ValueError: There is none.
     """
-    if name not in _HEADS:
-        raise ValueError(unknown("head", name, _HEADS))
-    return _HEADS[name]
+    return find(_HEADS, "head", name)
 
 
 def from_json(data: Any, field: str = "head") -> Head:

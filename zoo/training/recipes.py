@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.names import unknown
+from zoo.names import find
 
 AUGMENTATIONS = ("none", "shift", "resized_crop")
 
@@ -156,9 +156,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     Raises:
         ValueError: There is no such recipe, or a value is out of range.
     """
-    if name not in RECIPES:
-        raise ValueError(unknown("recipe", name, RECIPES))
-    base = RECIPES[name]
+    base = find(RECIPES, "recipe", name)
     if "epochs" in changes and "warmup_epochs" not in changes:
         changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
     strangers = sorted(set(changes) - {field.name for field in fields(Recipe)})
