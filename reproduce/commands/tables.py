@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from reproduce.commands import options as shared
-from zoo.terminal import CommandLine, add_json, add_load, print_json
+from zoo.terminal import CommandLine, add_json, print_json
 
 FORMATS = ("markdown", "latex", "csv")
 
@@ -24,7 +24,6 @@ def add(commands: CommandLine) -> None:
     sub.add_argument("table", metavar="NAME")
     sub.add_argument("--format", choices=FORMATS, default="markdown")
     shared.add_results(sub)
-    add_load(sub)
     add_json(sub)
 
     sub = commands.command(
@@ -39,7 +38,6 @@ def add(commands: CommandLine) -> None:
         "verify", verify, "Recompute every derived value in the records."
     )
     shared.add_results(sub)
-    add_load(sub)
 
 
 def table(options: argparse.Namespace) -> None:
