@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -96,6 +97,23 @@ class CommandLine:
         )
         sub.set_defaults(run=run, keras=keras or self.keras)
         return sub
+
+    def group(self, name: str, summary: str) -> CommandLine:
+        """Declare a command that has commands of its own.
+
+        Args:
+            name: What the user types before the name of one of them.
+            summary: A sentence for the list of commands and for its own `--help`.
+
+        Returns:
+            A command line to declare these commands with.
+        """
+        sub = self._commands.add_parser(name, help=summary, description=summary)
+        inner = copy.copy(self)
+        inner._commands = sub.add_subparsers(
+            dest="subcommand", required=True, metavar="COMMAND"
+        )
+        return inner
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command that the arguments name; returns the exit status.
