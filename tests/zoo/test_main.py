@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import benchmark, cards, data, exits, records, registry
+from zoo import benchmark, cards, data, exits, measure, pipeline, records, registry
 from zoo.__main__ import main
 from zoo.commands import train
 
@@ -21,8 +21,10 @@ MODEL = "aebnas_digits"
 def every_model_is_built_once():
     load = functools.cache(registry.load)
 
-    def load_once(name):
+    def load_once(name, num_classes=None):
         model = load(name)
+        if num_classes is not None:
+            return model.with_new_classifiers(num_classes)
         if not registry.is_keras_file(name):
             model.thresholds = registry.record(name).config["thresholds"]
         return model
@@ -588,6 +590,47 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
     assert "is no network of the paper's space" in message
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
+def test_train_replaces_classifiers_for_other_data_than_the_model_s_own(
+    own, adjustable, tmp_path, monkeypatch, fail
+):
+    part = {"x": np.zeros((20, 8, 8, 3), np.uint8), "y": np.arange(20) % 10}
+    arrays = {f"{k}_{name}": v for k, v in part.items() for name in ("train", "test")}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    mine = measure.describe(data.load("mine", tmp_path))
+    noted = zoo.save(adjustable, tmp_path / "saved")
+    if not own:
+        mine = dataclasses.replace(mine, name="theirs")
+    path = tmp_path / "saved" / "config.json"
+    records.write(path, dataclasses.replace(noted, data=mine))
+
+    trained = []
+
+    def fit(model, *given, **options):
+        trained.append(model)
+        raise ValueError("this far")
+
+    monkeypatch.setattr(pipeline, "fit", fit)
+    options = ("--data", "mine", "--data-dir", tmp_path, "--out", tmp_path / "out")
+    assert "this far" in fail(
+        "train", "--initial-weights", tmp_path / "saved", *options
+    )
+    stored = registry.load(str(tmp_path / "saved"))
+    changed = [
+        layer.name
+        for layer in stored.layers
+        if not all(
+            map(
+                np.array_equal,
+                layer.get_weights(),
+                trained[0].get_layer(layer.name).get_weights(),
+            )
+        )
+    ]
+    names = ["exit1_classifier", "exit2_classifier", "final_classifier"]
+    assert sorted(changed) == ([] if own else names)
 
 
 def test_train_starts_from_a_file_of_keras(adjustable, tmp_path, first_digits):
