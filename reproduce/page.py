@@ -68,6 +68,14 @@ SECTIONS = (
         "guess",
     ),
     Section(
+        "Speed of skipping",
+        "Images per second of `predict_early` and of the full network, measured in "
+        "turns (`python -m zoo benchmark aebnas_cifar10_small`). Beside the measured "
+        "speed-up are the one that the times of the network's segments allow, and the "
+        "one that would follow from MACs alone.",
+        "skipping",
+    ),
+    Section(
         "Fine-tuning",
         "A pretrained model and the same network from random weights, both with new "
         "classifiers, trained on the digits with Keras's Adam "

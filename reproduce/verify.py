@@ -16,6 +16,7 @@ from reproduce import archive, published, runs
 from reproduce.records import (
     KINDS,
     RESULTS,
+    BenchmarkRecord,
     FinetuneRecord,
     ModelRecord,
     PixelExactRecord,
@@ -147,6 +148,15 @@ def _finetune(where: str, record: FinetuneRecord) -> Iterator[Comparison]:
     """The weights that were fine-tuned are those that are shipped."""
     shipped = registry.record(record.model).weights.sha256
     yield f"{where}: weights of {record.model}", record.weights, shipped
+
+
+def _skipping(where: str, record: BenchmarkRecord) -> Iterator[Comparison]:
+    """What was timed is what is shipped."""
+    shipped = registry.record(record.model)
+    each = f"{where}: {record.model}"
+    yield f"{each}, weights", record.weights, shipped.weights.sha256
+    thresholds = shipped.results["test"].thresholds
+    yield f"{each}, thresholds", record.thresholds, thresholds
 
 
 def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
@@ -287,5 +297,6 @@ _CHECKS = {
     ModelRecord: _model,
     FinetuneRecord: _finetune,
     PixelExactRecord: _pixel_exact,
+    BenchmarkRecord: _skipping,
     SurrogateQualityRecord: _surrogates,
 }

@@ -18,34 +18,10 @@ from zoo.backends import compiled
 from zoo.classifier import EarlyExitClassifier
 from zoo.data import CIFAR10_CLASSES, Dataset, Split
 from zoo.model import EarlyExitModel
+from zoo.speeds import Speed
 
 ROUNDS = 5
 STATIC = Architecture(32, (Stage.uniform(depth=2, kernel=5, expansion=3),) * 5)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What was measured at one batch size.
-
-    Attributes:
-        batch_size: Images computed at once.
-        images: Images in each round.
-        full_images_per_second: Of the full network: the backbone and every branch.
-        early_images_per_second: Of `predict_early`.
-        speedup: The second over the first; the median of the rounds' ratios.
-        macs_ratio: MACs of the full network over average MACs with skipping: the
-            speed-up if time went with MACs.
-        segments_speedup: The speed-up that the segments' own times allow: the sum of
-            each segment's time on full batches x the share of images that reach it.
-    """
-
-    batch_size: int
-    images: int
-    full_images_per_second: float
-    early_images_per_second: float
-    speedup: float
-    macs_ratio: float
-    segments_speedup: float
 
 
 def benchmark(

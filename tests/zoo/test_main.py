@@ -13,6 +13,7 @@ import zoo
 from zoo import benchmark, cards, data, exits, measure, pipeline, records, registry
 from zoo.__main__ import main
 from zoo.commands import train
+from zoo.speeds import BenchmarkRecord
 
 MODEL = "aebnas_digits"
 
@@ -455,6 +456,17 @@ def test_benchmark_times_each_batch_size(run, test):
         assert all(value > 0 for value in speed.values())
         assert 1 <= speed["macs_ratio"] <= macs[-1] / macs[0]
     assert found[0]["macs_ratio"] == pytest.approx(found[1]["macs_ratio"])
+
+
+def test_benchmark_writes_a_record(run, fail, record, tmp_path):
+    out = tmp_path / "new" / "record.json"
+    options = ("--images", 64, "--batch-sizes", 32, "--out", out)
+    found = run("benchmark", MODEL, *options, "--json")
+    written = records.read(out, BenchmarkRecord)
+    assert [dataclasses.asdict(speed) for speed in written.speeds] == found
+    assert (written.model, written.weights) == (MODEL, record.weights.sha256)
+    assert (written.data, written.thresholds) == (record.data, (0.5, 0.5))
+    assert "leave out --training" in fail("benchmark", "--training", "--out", out)
 
 
 def test_benchmark_prints_a_row_per_batch_size(run):
