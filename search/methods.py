@@ -52,8 +52,8 @@ class Method:
             usable.
         space: Arguments of `SearchSpace` that differ from the defaults.
         recipe: Fields of the training recipe that differ.
-        macs_as: What `target_macs` is to the method: its "target", its "limit", or
-            None: nothing. The tuning of thresholds aims at it anyway.
+        macs_as: How the method uses `target_macs`: as its "target", as its "limit", or
+            not at all (None). The tuning of thresholds aims at it in any case.
     """
 
     name: str
@@ -69,7 +69,7 @@ ERROR_AND_MACS = ("error", "average_macs")
 
 
 def register(method: Method) -> Method:
-    """Make a method known.
+    """Register a method.
 
     Raises:
         ValueError: There is already one of that name.

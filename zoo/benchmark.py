@@ -1,4 +1,4 @@
-"""Does skipping pay, and how fast is training? Both in images per second."""
+"""How much faster is skipping, and how fast is training? In images per second."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def benchmark(
 ) -> Speed:
     """Time `predict_early` against the full network.
 
-    The two, and the segments alone, take turns, so that a machine whose speed drifts
-    treats them alike.
+    The two, and each segment by itself, take turns, so that a change in the machine's
+    speed affects all of them.
 
     Args:
         model: The network, with the thresholds to use.
@@ -121,7 +121,7 @@ class TrainingSpeed:
         batch_size: Images in a step.
         images: Images that were timed.
         macs: MACs of the full network for one image, a count, standard convention.
-        images_per_second: Of an epoch in which nothing is traced.
+        images_per_second: In an epoch in which nothing is traced.
         tracing_seconds: How much longer the first epoch takes, which traces the step.
     """
 

@@ -113,10 +113,10 @@ _LOADERS: dict[str, Loader] = {}
 
 
 def register(name: str) -> Callable[[Loader], Loader]:
-    """Decorator that makes a function's data set known under a name.
+    """Decorator that registers the data set that a function loads.
 
-    The function takes the folder of data, or None, and returns a `Dataset`, for which
-    `from_arrays` is the easy way.
+    The function takes the folder of data, or None, and returns a `Dataset`, such as
+    `from_arrays` makes.
 
     Raises:
         ValueError: There is already a data set of that name.
@@ -134,7 +134,7 @@ def register(name: str) -> Callable[[Loader], Loader]:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the data sets that need no file of their own, and of registered ones."""
+    """Names of the built-in and of the registered data sets."""
     return tuple(_LOADERS)
 
 
@@ -155,8 +155,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         with a fixed seed.
 
     Raises:
-        ValueError: The name is unknown, or the file holds something else.
-        FileNotFoundError: The data is nowhere; the message says what provides it.
+        ValueError: The name is unknown, or the file is no data set.
+        FileNotFoundError: The data cannot be found; the message says how to get it.
     """
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if name in _LOADERS:
@@ -200,7 +200,7 @@ def from_arrays(
     """A data set from arrays.
 
     Args:
-        name: What records call it.
+        name: Its name in records.
         train: Images and labels to train on.
         test: Images and labels to report on.
         validation: Those to choose thresholds on, or how many training images to hold
@@ -235,8 +235,8 @@ def _held_out(name: str, train: Split, test: Split, count: int) -> tuple[Split, 
     if not 0 < count < len(train.labels) or not len(test.labels):
         raise ValueError(
             f"{name} has {len(train.labels)} training and {len(test.labels)} test "
-            f"images; expected more than {count}, which are held out for validation, "
-            "and at least one."
+            f"images; expected at least one test image and more than {count} training "
+            f"images, because {count} are held out for validation."
         )
     order = np.random.default_rng(0).permutation(len(train.labels))
     held, kept = order[:count], np.sort(order[count:])
@@ -259,7 +259,7 @@ def _digits() -> tuple[Split, Split]:
 
 
 def _from_any_npz(name: str, path: pathlib.Path) -> Dataset:
-    """A file of no known name: it says itself what its classes are called."""
+    """A file of any other name, which may also name its classes."""
     arrays = _read_npz(path)
     named = arrays.get("class_names")
     if named is not None:

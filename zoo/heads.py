@@ -39,7 +39,7 @@ H = TypeVar("H", bound="type[Head]")
 class Gene(NamedTuple):
     """One choice of a search: its name and what its values 0, 1, ... mean.
 
-    It matters only where each gene in `needs` has one of the given meanings.
+    It has an effect only where each gene in `needs` has one of the given meanings.
     """
 
     name: str
@@ -80,8 +80,8 @@ class Head:
             channels: Channels of the feature map.
             size: Its height and width.
             num_classes: Number of classes.
-            convention: How to count; see `zoo.arithmetic`. The default, which walks
-                the layers, counts alike in all.
+            convention: How to count; see `zoo.arithmetic`. The default method walks
+                the layers and gives the same numbers in every convention.
         """
         import keras
 
@@ -91,12 +91,12 @@ class Head:
         return count_layers(features, self.build(features, num_classes, "exit"))
 
     def to_json(self) -> Any:
-        """What stands for the head in JSON: its kind and its fields."""
+        """The head as JSON: its kind and its fields."""
         return {"head": self.name, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], field: str) -> Head:
-        """Build from the fields in JSON; `field` is what messages call the place.
+        """Build from the fields in JSON; `field` names the place in messages.
 
         Raises:
             ValueError: A field is unknown or missing, or its value is not allowed.
@@ -110,7 +110,7 @@ class Head:
 
     @classmethod
     def from_genes(cls, values: Mapping[str, Any]) -> Head:
-        """The head that the genes' meanings, by name, describe."""
+        """The head that genes describe, given their meanings by name."""
         return cls()
 
     def to_genes(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ _HEADS: dict[str, type[Head]] = {}
 
 
 def register(name: str) -> Callable[[H], H]:
-    """Class decorator that makes a kind of head known under a name.
+    """Class decorator that registers a kind of head under a name.
 
     Raises:
         ValueError: There is already a head of that name.
@@ -159,7 +159,7 @@ def from_json(data: Any, field: str = "head") -> Head:
     Args:
         data: An object with the kind in "head" and its fields; the name of a kind
             without fields; or a list of modules, which is a `Branch`.
-        field: What messages call the place.
+        field: Name of the place in messages.
 
     Raises:
         ValueError: It describes no head.
@@ -334,7 +334,7 @@ class Branch(Head):
 @register("fixed")
 @dataclass(frozen=True)
 class FixedBranch(Head):
-    """The branch of EDANAS (Gambella and Roveri, IJCNN 2023), equal at every exit.
+    """The branch of EDANAS (Gambella and Roveri, IJCNN 2023), the same at every exit.
 
     1x1 convolution to 6c channels, batch normalisation, hard-swish; global average
     pooling; 1x1 convolution to 8c without normalisation or bias, hard-swish;
@@ -351,9 +351,9 @@ class FixedBranch(Head):
     def cost(
         self, channels: int, size: int, num_classes: int, convention: str
     ) -> tuple[int, int]:
-        """MACs and parameters, alike in both conventions; see `Head.cost`."""
+        """MACs and parameters, the same in both conventions; see `Head.cost`."""
         return pooled_head(channels, (6 * channels, 8 * channels), size, num_classes)
 
     def to_json(self) -> str:
-        """The name of the kind: there is nothing else to say."""
+        """The name of the kind, which has no fields."""
         return self.name

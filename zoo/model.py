@@ -29,8 +29,8 @@ class EarlyExitModel(keras.Model):
 
     Args:
         images: Symbolic input of shape `(batch, height, width, 3)`.
-        features: Symbolic tensor at which each exit but the last is attached. It must
-            be all that the rest of the network needs of what comes before it.
+        features: Symbolic tensor at which each exit but the last is attached. The rest
+            of the network must need nothing else from the layers before it.
         logits: Symbolic logits of each exit, the final classifier's last, each of shape
             `(batch, classes)`.
         cost: The `zoo.Cost` of the network in "standard" MACs. Default: counted from
@@ -56,7 +56,7 @@ class EarlyExitModel(keras.Model):
         exit_logits: Symbolic logits of each exit.
 
     Raises:
-        ValueError: The numbers of features, logits and thresholds do not fit.
+        ValueError: The numbers of features, logits and thresholds do not match.
 
     Reference:
         BranchyNet, Teerapittayanon et al., ICPR 2016.
@@ -78,7 +78,7 @@ class EarlyExitModel(keras.Model):
         if len(logits) != len(features) + 1:
             raise ValueError(
                 f"There are {len(features)} features and logits of {len(logits)} "
-                "exits; expected one exit more than features, the final classifier's."
+                "exits; expected logits of one exit more, the final classifier."
             )
         exits.check_rule(exit_rule)
         super().__init__(inputs=images, outputs=ops.stack(logits, axis=1), **kwargs)
@@ -148,15 +148,14 @@ class EarlyExitModel(keras.Model):
 
         Args:
             convention: How MACs are counted. Networks that no `Architecture` describes
-                know "standard" alone.
+                support only "standard".
 
         Raises:
             ValueError: The network cannot be counted in that convention.
         """
         if convention != "standard":
             raise ValueError(
-                f"convention is {convention!r}; {self.name} can be counted in the "
-                "'standard' one alone."
+                f"convention is {convention!r}; {self.name} supports only 'standard'."
             )
         return self.macs
 
@@ -206,10 +205,10 @@ class EarlyExitModel(keras.Model):
         labels: Any = None,
         convention: str = "standard",
     ) -> OperatingPoint:
-        """Set the thresholds that answer best within an average number of MACs.
+        """Set the most accurate thresholds within an average number of MACs.
 
         Args:
-            average_macs: The most that an image may cost on average, a count.
+            average_macs: Highest allowed average MACs per image, a count.
             images: Images to choose on. Default: choose from `frontier`.
             labels: Their labels.
             convention: How to count; see `cost`.

@@ -52,7 +52,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
         "There is no method 'aebna'; choose from aebnas, random. Did you mean 'aebnas'?"
     """
     known = list(known)
+    if not known:
+        return f"There is no {kind} {str(name)!r}; none is known."
     near = difflib.get_close_matches(str(name), known, 3, 0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(known) or "nothing: none is known"
-    return f"There is no {kind} {str(name)!r}; choose from {listed}.{hint}"
+    return f"There is no {kind} {str(name)!r}; choose from {', '.join(known)}.{hint}"

@@ -356,7 +356,7 @@ def test_progress_with_a_target_tells_the_best_score(run, tmp_path, fake):
 
 def test_run_refuses_a_folder_of_another_search(fail, finished):
     message = fail("run", "--directory", finished.folder, *BRIEF, "--seed", 3)
-    assert "holds a search with another seed" in message
+    assert "holds a search that differs in seed" in message
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_run_refuses_a_folder_of_another_search(fail, finished):
         (["--resolutions", "33"], "resolutions holds 33; expected 32, 36"),
         (["--epochs", "0"], "Recipe.epochs is 0"),
         (["--max", "parameters", "few"], "--max has 'few'; expected a number"),
-        (["--target-macs", "-1"], "target_macs is -1.0; expected above 0"),
+        (["--target-macs", "-1"], "target_macs is -1.0; expected more than 0"),
         (["--initial-weights", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
     ],
     ids=" ".join,

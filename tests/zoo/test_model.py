@@ -332,7 +332,7 @@ def test_a_generic_model_is_counted_in_standard_macs_alone(model, call):
     assert model.conventions() == ("standard",)
     assert model.cost() == model.macs
     arguments = (1e9,) if call == "set_budget" else ()
-    with pytest.raises(ValueError, match="convention is 'aebnas'.*'standard' one"):
+    with pytest.raises(ValueError, match="convention is 'aebnas'.*'standard'"):
         getattr(model, call)(*arguments, convention="aebnas")
 
 

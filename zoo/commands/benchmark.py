@@ -1,4 +1,4 @@
-"""The command benchmark: does skipping pay, and how fast is training?"""
+"""The command benchmark: how fast are skipping and training?"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add(commands: CommandLine) -> None:
         "--images",
         type=int,
         metavar="N",
-        help="how many at most; a smaller set is repeated (default: 10240; with "
+        help="use at most N images; a smaller set is repeated (default: 10240; with "
         "--training 20 batches)",
     )
     sub.add_argument(
