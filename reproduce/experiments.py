@@ -31,12 +31,12 @@ class Scale:
         summary: One line.
         trials: Candidates to train.
         initial_trials: Random ones among them.
-        batch_size: Candidates of an iteration.
+        batch_size: Candidates per iteration.
         surrogate: See `search.Settings`.
-        recipe: Of a candidate's training.
-        epochs: Of it; None: the recipe's.
-        train_images: Of the data set; None: all.
-        resolutions: To choose from; empty: all.
+        recipe: Training recipe of a candidate.
+        epochs: Epochs of its training; None: the recipe's.
+        train_images: Training images to use; None: all.
+        resolutions: Resolutions to choose from; empty: all.
         same_training: Whether all methods train by `recipe`, NACHOS too.
         data: Data set that stands in for the experiment's; None: its own.
     """
@@ -67,7 +67,7 @@ SCALES = {
     ),
     "reduced": Scale(
         "24 candidates, 2 epochs on 5,000 images of 32 pixels, random weights, all "
-        "methods trained alike",
+        "methods trained in the same way",
         trials=24,
         initial_trials=8,
         train_images=5000,
@@ -95,7 +95,7 @@ class Experiment:
         data: The data set.
         target_macs: Average MACs to aim at, a count in the `aebnas` convention.
         system: What publications call the method.
-        space: Arguments of `search.SearchSpace` beside those of the method.
+        space: Arguments of `search.SearchSpace` in addition to the method's.
         seeds: Which to run.
     """
 

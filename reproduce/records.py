@@ -56,7 +56,8 @@ class RunRecord(SearchRecord):
         experiment: Its name.
         scale: How much of it was done.
         selected: The candidate that is reported.
-        wall_seconds: Of all sittings, to the last trial that ended in each.
+        wall_seconds: Wall time, with any interruption counted from its last trial on
+            left out.
     """
 
     experiment: str

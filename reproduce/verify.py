@@ -1,7 +1,7 @@
 """Recompute every derived value in the records; see `check`.
 
 Fronts, feasibility and averages are computed here a second time, by other means than
-in `search` and `zoo`: that is what makes it a check.
+in `search` and `zoo`, which is what makes it a check.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Limits = Mapping[str, Sequence[float | None]]
 def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
     """Recompute what can be: published derivations, search records, model records.
 
-    What a record does not hold the ingredients of is left: accuracies of exits, and how
-    well a search's surrogates predicted.
+    Not checked is what a record lacks the data for: accuracies of exits, and how well a
+    search's surrogates predicted.
 
     Args:
         folder: Folder of records, searched through.

@@ -235,8 +235,8 @@ def _held_out(name: str, train: Split, test: Split, count: int) -> tuple[Split, 
     if not 0 < count < len(train.labels) or not len(test.labels):
         raise ValueError(
             f"{name} has {len(train.labels)} training and {len(test.labels)} test "
-            f"images; expected at least one test image and more than {count} training "
-            f"images, because {count} are held out for validation."
+            f"images; expected more than {count} to train on, because that many are "
+            "held out for validation, and at least one to test on."
         )
     order = np.random.default_rng(0).permutation(len(train.labels))
     held, kept = order[:count], np.sort(order[count:])

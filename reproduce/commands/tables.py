@@ -16,7 +16,7 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "table",
         table,
-        "Print a table: published beside measured, or measurements alone.",
+        "Print a table of published and measured results.",
         "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
         "oracles, models, baselines, guess, finetune, skipping, pixel_exact, and\n"
         "those that a file given by --load registers.",

@@ -33,7 +33,7 @@ LABELS = {
     "search": [
         *("random candidates", "proposed candidates", "front of candidates"),
         *("front of all thresholds", "target", "hypervolume (share of the box)"),
-        *("aebnas on cifar10", "validation error (%)", "from here proposed"),
+        *("aebnas on cifar10", "validation error (%)", "proposed from here on"),
     ],
     "surrogates": ["true error (%)", "predicted average MACs (millions)"],
 }

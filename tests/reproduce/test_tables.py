@@ -505,7 +505,7 @@ def test_thresholds_chosen_alike_are_at_least_as_good_on_the_validation_split():
     for row in rows:
         own, alike = (
             float(row[column].split(" ± ")[0])
-            for column in ("as the method chose", "thresholds chosen alike")
+            for column in ("thresholds of the method", "chosen in the same way")
         )
         assert own < alike
         name = next(n for n, system in SYSTEMS.items() if system == row["method"])

@@ -99,10 +99,10 @@ def plain(points):
 HELP = {
     "list": "List the pretrained models",
     "show": "results, data, training",
-    "pareto": "what all models of a data set offer together",
+    "pareto": "the best settings of all models of a data set",
     "evaluate": "Measure accuracy, share and MACs of every exit",
     "predict": "Classify picture files",
-    "frontier": "what accuracy each average cost buys",
+    "frontier": "the accuracy at each average cost",
     "train": "Train a network",
     "benchmark": "Time skipping against the full network",
 }

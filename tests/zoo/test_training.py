@@ -429,7 +429,7 @@ def test_settings_may_change_until_there_is_a_checkpoint(tmp_path):
     checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=False)
     checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=False)
     checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=True)
-    with pytest.raises(ValueError, match="another seed"):
+    with pytest.raises(ValueError, match="differs in seed"):
         checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=True)
 
 
