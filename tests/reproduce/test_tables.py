@@ -240,7 +240,7 @@ def test_the_order_names_methods_no_further_apart_than_their_spread():
     assert sentence.endswith("No further apart than their spread: AEBNAS and NACHOS.")
 
 
-def test_the_order_of_one_seed_is_said_to_say_little():
+def test_the_order_of_one_seed_has_a_warning():
     rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), (3, 2, 1), [None] * 3))
     assert comparison.order(rows).endswith("EDANAS 1.00. One seed says little.")
 
@@ -355,7 +355,7 @@ def test_the_table_of_surrogates_is_that_of_the_record(call):
         assert row["seed"] == "1"
 
 
-def test_the_convention_is_said_in_every_form(write, tmp_path, capsys):
+def test_the_convention_is_named_in_every_form(write, tmp_path, capsys):
     for form in FORMATS:
         assert main(["table", "svhn", "--format", form]) == 0
         out, err = capsys.readouterr()

@@ -140,7 +140,7 @@ def test_a_wrong_setting_is_named_before_anything_is_trained(changes, message):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_macs_to_aim_at_are_above_zero(method):
+def test_target_macs_must_be_positive(method):
     assert Settings(method=method, target_macs=1.0).target_macs == 1
     with pytest.raises(ValueError, match="-1"):
         Settings(method=method, target_macs=-1.0)
@@ -220,7 +220,7 @@ def test_the_tuner_gets_what_the_settings_say(tmp_path, first_digits):
 # Running
 
 
-def test_every_trial_is_told_and_the_oracle_returned(tmp_path, fake):
+def test_every_trial_is_reported_and_the_oracle_returned(tmp_path, fake):
     told = []
     oracle = run(QUICK, tmp_path / "s", on_trial=lambda o, t: told.append((o, t)))
     assert told == [(oracle, trial) for trial in oracle.completed_trials()]

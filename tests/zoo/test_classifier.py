@@ -372,7 +372,7 @@ needs_jax = pytest.mark.skipif(
 
 
 @needs_jax
-def test_jax_alone_trains_and_predicts_early():
+def test_jax_without_tensorflow_trains_and_predicts_early():
     run_on_jax(WITHOUT_TENSORFLOW)
 
 
