@@ -66,7 +66,7 @@ def model(classifier):
 
 @pytest.fixture(scope="session")
 def first_digits():
-    """The digits, with so many of the first images in each part."""
+    """The digits, with only the first images of each part."""
 
     def first(**parts):
         digits = data.load("digits")

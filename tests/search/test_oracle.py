@@ -94,7 +94,7 @@ def report(oracle, *results):
 
 
 def drive(oracle, answer, trials=None):
-    """Search to the end, or so many trials; `answer` makes metrics from genes."""
+    """Search to the end, or this many trials; `answer` makes metrics from genes."""
     for _ in itertools.count() if trials is None else range(trials):
         trial = oracle.create_trial("w")
         if trial.status == "STOPPED":
