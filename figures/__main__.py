@@ -1,4 +1,4 @@
-"""Command line: python -m figures NAME ... --out FILE.png|svg|pdf."""
+"""Command line: python -m figures frontier|models|exits|... --out FILE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.terminal import import_keras
+from zoo.terminal import CommandLine, add_load
+
+DESCRIPTION = """\
+Draw figures from models and records.
+
+  %(prog)s frontier aebnas_digits --out frontier.png
+  %(prog)s models cifar10 --out models.svg
+  %(prog)s search DIR --out search.pdf"""
 
 MODEL = ("name", {"metavar": "MODEL", "help": "a pretrained name or a folder"})
 DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder of NAME.npz"})
@@ -53,34 +60,11 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw a figure; returns the exit status."""
-    parser = _parser()
-    options = vars(parser.parse_args(arguments))
-    figure = options.pop("figure")
-    import_keras()
-    try:
-        draw = getattr(importlib.import_module(f"figures.{figure}"), figure)
-    except ModuleNotFoundError as error:
-        parser.exit(
-            1,
-            f'figures: {error}; pip install ".[figures,search]" brings everything.\n',
-        )
-    try:
-        draw(**options)
-    except (ValueError, OSError) as error:
-        print(f"figures {figure}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m figures", description="Draw a figure from models and records."
-    )
-    figures = parser.add_subparsers(dest="figure", required=True, metavar="NAME")
+def commands() -> CommandLine:
+    """All commands: one per figure."""
+    found = CommandLine("figures", DESCRIPTION, keras=True)
     for name, (text, own) in FIGURES.items():
-        sub = figures.add_parser(name, help=text, description=f"Draw {text}.")
+        sub = found.command(name, draw, f"Draw {text}.")
         for flag, settings in own:
             sub.add_argument(flag, **settings)
         sub.add_argument(
@@ -90,7 +74,29 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help=".png, .svg or .pdf",
         )
-    return parser
+        add_load(sub)
+    return found
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draw a figure."""
+    _, own = FIGURES[options.command]
+    names = [flag.removeprefix("--").replace("-", "_") for flag, _ in own]
+    module = importlib.import_module(f"figures.{options.command}")
+    figure = getattr(module, options.command)
+    figure(**{name: getattr(options, name) for name in (*names, "out")})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw a figure; returns the exit status."""
+    try:
+        return commands().run(arguments)
+    except ModuleNotFoundError as error:
+        print(
+            f'figures: {error}; pip install ".[figures,search]" brings everything.',
+            file=sys.stderr,
+        )
+        return 1
 
 
 if __name__ == "__main__":

@@ -15,19 +15,19 @@ COLUMNS = 8
 def examples(
     name: str, out: str | os.PathLike, data_dir: str | os.PathLike | None = None
 ) -> None:
-    """Draw test images by the exit at which they leave, one row an exit.
+    """Draw test images by the exit at which they leave, one row per exit.
 
     The first images of the test split, in its order. Above each is the model's answer,
-    with the truth behind it where that differs.
+    followed by the truth in parentheses if that differs.
 
     Args:
         name: A pretrained model's name, or a folder.
         out: File to write: .png, .svg or .pdf.
-        data_dir: Where the model's data set lies; see `zoo.data.load`.
+        data_dir: Folder of the model's data set; see `zoo.data.load`.
 
     Raises:
         ValueError: There is no such model.
-        FileNotFoundError: The data set is nowhere.
+        FileNotFoundError: The data set cannot be found.
     """
     record = registry.record(name)
     if record.data is None:

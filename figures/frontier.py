@@ -60,7 +60,7 @@ def frontier(name: str, out: str | os.PathLike) -> None:
             label="as shipped (test split)",
         )
         axes.margins(0.08, 0.12)
-        axes.set_xlabel("average MACs an image (millions)")
+        axes.set_xlabel("average MACs per image (millions)")
         axes.set_ylabel("accuracy (%)")
         axes.set_title(record.name)
         axes.legend(loc="lower right")

@@ -26,7 +26,7 @@ def models(data: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: No pretrained model belongs to the data set.
     """
-    registry.pareto(data)  # says so, if there is none
+    registry.pareto(data)  # an error if there is none
     with figure(out, 7.6, 3.8) as axes:
         for colour, name in zip(COLOURS, _names(data)):
             record = registry.record(name)
@@ -69,7 +69,7 @@ def models(data: str, out: str | os.PathLike) -> None:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel("average MACs an image (millions, aebnas convention)")
+        axes.set_xlabel("average MACs per image (millions, aebnas convention)")
         axes.set_ylabel("accuracy (%)")
         beside = ", and published networks" if families else ""
         axes.set_title(f"Models of {data}{beside}")

@@ -72,7 +72,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         left.xaxis.set_major_formatter("{x:g}")
         left.xaxis.set_minor_formatter("{x:g}")
         left.tick_params(axis="x", which="minor", labelsize=8)
-        left.set_xlabel(f"average MACs an image (millions, {settings.convention})")
+        left.set_xlabel(f"average MACs per image (millions, {settings.convention})")
         left.set_ylabel("validation error (%)")
         left.legend(
             fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2
@@ -82,7 +82,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         if proposed:
             right.axvline(initial, color=COLOURS[6], linestyle=":", linewidth=1)
             right.annotate(
-                "from here proposed",
+                "proposed from here on",
                 (initial, 0),
                 (4, 2),
                 textcoords="offset points",

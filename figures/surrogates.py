@@ -28,7 +28,7 @@ def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> No
         ValueError: The record is another one.
     """
     if record == RECORD:
-        check_folder(RESULTS)  # says where it is, if it is not here
+        check_folder(RESULTS)  # an error that says where to get them
     found = records.read(record, SurrogateQualityRecord)
     others = found.rows[0].quality.n - 1
     with figure(out, 8.4, 4.0, columns=2) as panels:

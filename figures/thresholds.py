@@ -28,11 +28,11 @@ def thresholds(
         out: File to write: .png, .svg or .pdf.
         exits: Which two of its exits, counted from 1: the horizontal axis, then the
             vertical one.
-        data_dir: Where the model's data set lies; see `zoo.data.load`.
+        data_dir: Folder of the model's data set; see `zoo.data.load`.
 
     Raises:
         ValueError: There is no such model, or it lacks one of the exits.
-        FileNotFoundError: The data set is nowhere.
+        FileNotFoundError: The data set cannot be found.
     """
     record = registry.record(name)
     if record.data is None:

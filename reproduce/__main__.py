@@ -10,12 +10,12 @@ from reproduce.commands import experiments, macs, measure, tables
 from zoo.terminal import CommandLine
 
 DESCRIPTION = """\
-Reproduce the paper: experiments, their records, and tables made of these.
+Reproduce the paper: experiments, their records, and tables made from them.
 
-  %(prog)s list                          what there is
-  %(prog)s table cifar10                 published beside measured
+  %(prog)s list                          list the experiments
+  %(prog)s table cifar10                 show published beside measured results
   %(prog)s run cifar10_aebnas --scale smoke
-  %(prog)s verify                        recompute what follows from records
+  %(prog)s verify                        recompute what follows from the records
 
 Start `run` again after an interruption with the same arguments: it continues."""
 LIBRARIES = ("keras_tuner", "pymoo", "scipy")  # what searches and their records need

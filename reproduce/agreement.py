@@ -1,8 +1,8 @@
 """Do our MACs agree with the authors' archive, and under which reading of it?
 
 Two findings, both needed for agreement: their supernet reads the genes of a block by
-its position among four blocks a stage (`Architecture.from_ofa(legacy_alignment=True)`),
-and their counter adds some element-wise work (`zoo.macs(convention="aebnas")`).
+its position among four per stage (`Architecture.from_ofa(legacy_alignment=True)`), and
+their counter adds some element-wise work (`zoo.macs(convention="aebnas")`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CLASSES = 10
 
 EXPLANATION = """\
 1. Alignment. The lists of kernels and expansions have an entry per block, stage after
-   stage. The authors' supernet has four blocks a stage, active or not, and takes entry
-   4 s + j for block j of stage s; past the end of the list it keeps kernel 7 and
+   stage. The authors' supernet has four blocks per stage, active or not, and takes
+   entry 4 s + j for block j of stage s; past the end of the list it keeps kernel 7 and
    expansion 6. So a network with shallow stages is not the one that was encoded.
 2. Convention. `aebnas` adds to convolutions and dense layers one operation per element
    for the product in each hard-swish and in squeeze-excite's gating, and the elements
@@ -93,7 +93,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Gene:
-    """Kernel and expansion of a block, and the entry of the lists that they are from.
+    """Kernel and expansion of a block, and their place in the lists.
 
     Attributes:
         kernel: Of its depthwise convolution.
@@ -130,7 +130,7 @@ class ExitReading:
     Attributes:
         recorded: In the archive.
         counted: By us, in the `aebnas` convention.
-        layers: The part of it that convolutions and dense layers are.
+        layers: The part of it that comes from convolutions and dense layers.
         elementwise: The part that the `aebnas` convention adds.
         resizes: What the standard convention adds instead.
         aligned: Counted as encoded, in the `aebnas` convention.

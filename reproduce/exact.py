@@ -34,10 +34,10 @@ def measure(data_dir: str | os.PathLike | None = None) -> PixelExactRecord:
     """Measure every CIFAR-10 model with and without those pictures.
 
     Args:
-        data_dir: Where CIFAR-10 lies; see `zoo.data.load`.
+        data_dir: Folder of CIFAR-10; see `zoo.data.load`.
 
     Raises:
-        FileNotFoundError: The data set is nowhere.
+        FileNotFoundError: The data set cannot be found.
     """
     dataset = data.load("cifar10", data_dir)
     labels = dataset.test.labels

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.names import unknown
+from zoo.names import add, find
 
 if TYPE_CHECKING:
     from search import Settings
@@ -31,12 +31,12 @@ class Scale:
         summary: One line.
         trials: Candidates to train.
         initial_trials: Random ones among them.
-        batch_size: Candidates of an iteration.
+        batch_size: Candidates per iteration.
         surrogate: See `search.Settings`.
-        recipe: Of a candidate's training.
-        epochs: Of it; None: the recipe's.
-        train_images: Of the data set; None: all.
-        resolutions: To choose from; empty: all.
+        recipe: Training recipe of a candidate.
+        epochs: Epochs of its training; None: the recipe's.
+        train_images: Training images to use; None: all.
+        resolutions: Resolutions to choose from; empty: all.
         same_training: Whether all methods train by `recipe`, NACHOS too.
         data: Data set that stands in for the experiment's; None: its own.
     """
@@ -67,7 +67,7 @@ SCALES = {
     ),
     "reduced": Scale(
         "24 candidates, 2 epochs on 5,000 images of 32 pixels, random weights, all "
-        "methods trained alike",
+        "methods trained in the same way",
         trials=24,
         initial_trials=8,
         train_images=5000,
@@ -95,7 +95,7 @@ class Experiment:
         data: The data set.
         target_macs: Average MACs to aim at, a count in the `aebnas` convention.
         system: What publications call the method.
-        space: Arguments of `search.SearchSpace` beside those of the method.
+        space: Arguments of `search.SearchSpace` in addition to the method's.
         seeds: Which to run.
     """
 
@@ -116,9 +116,7 @@ class Experiment:
         from search import Settings, methods
         from zoo import training
 
-        if scale not in SCALES:
-            raise ValueError(unknown("scale", scale, SCALES))
-        size = SCALES[scale]
+        size = find(SCALES, "scale", scale)
         space = {"resolutions": size.resolutions} if size.resolutions else {}
         method = methods.get(self.method)
         if "resolutions" in method.space:
@@ -153,10 +151,7 @@ def register(experiment: Experiment) -> Experiment:
     Raises:
         ValueError: There is one of that name.
     """
-    if experiment.name in EXPERIMENTS:
-        raise ValueError(f"There is already an experiment {experiment.name!r}.")
-    EXPERIMENTS[experiment.name] = experiment
-    return experiment
+    return add(EXPERIMENTS, "experiment", experiment.name, experiment)
 
 
 def get(name: str) -> Experiment:
@@ -165,9 +160,7 @@ def get(name: str) -> Experiment:
     Raises:
         ValueError: There is none.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(unknown("experiment", name, EXPERIMENTS))
-    return EXPERIMENTS[name]
+    return find(EXPERIMENTS, "experiment", name)
 
 
 for _prefix, _data, _target in (

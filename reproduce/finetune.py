@@ -1,4 +1,4 @@
-"""Is a pretrained model worth fine-tuning? Against the same network from random."""
+"""Is fine-tuning worth it? A pretrained model beside the same random network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def finetune(
     Args:
         name: The pretrained model.
         target: The data set to fine-tune on.
-        epochs: Of both.
+        epochs: Epochs of each training.
         seeds: One pair of trainings for each.
         progress: Called after every training.
     """
@@ -73,13 +73,13 @@ def finetune(
 
 @dataclass(frozen=True)
 class Comparison:
-    """The accuracy of trainings that started alike.
+    """The accuracy of trainings that started in the same way.
 
     Attributes:
         initial_weights: "pretrained" or "random".
         seeds: How many trainings.
         mean: Of the accuracy on the test split, 0..1.
-        spread: Its sample standard deviation; None: of one training.
+        spread: Its sample standard deviation; None for a single training.
     """
 
     initial_weights: str

@@ -32,7 +32,7 @@ def load(results: str | os.PathLike = RESULTS) -> list[SearchRecord]:
 
 @dataclass(frozen=True)
 class MethodVolumes:
-    """How far the searches of a method came.
+    """The hypervolumes that the searches of a method reached.
 
     Attributes:
         method: Its name.
@@ -40,7 +40,7 @@ class MethodVolumes:
         seeds: Of the searches.
         hypervolumes: One per seed, a share of the box between zero and the reference.
         mean: Of the hypervolumes.
-        spread: Their sample standard deviation; None: of one search.
+        spread: Their sample standard deviation; None for a single search.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The page `docs/results.md`: everything that was measured, from the records alone."""
+"""The page `docs/results.md`: everything that was measured, from the records."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ SECTIONS = (
         "The pretrained models. Accuracy is that of the exit rule on the test split; "
         "MACs are averages over that split. Thresholds were chosen on images held out "
         "of the training split. Epochs are those of the last stage of training; the "
-        "medium and the two large models were trained in stages, and trained further "
-        "when the test accuracy so far was known. "
+        "medium and the two large models were trained in stages, and the decision to "
+        "train further was made with the test accuracy known. "
         "`python -m zoo show NAME` prints the rest: every exit, the data and its "
         "fingerprint, recipe, seed and versions.",
         "models",
@@ -52,7 +52,7 @@ SECTIONS = (
         "pixel_exact",
     ),
     Section(
-        "What branches and exits are worth",
+        "What branches and exits gain",
         "Three networks of about 2.4 M average MACs, trained for the same number of "
         "epochs on CIFAR-10, one seed each. The static network is trained without "
         "distillation, because its final exit is not trained.",
@@ -63,9 +63,17 @@ SECTIONS = (
         "`aebnas_cifar10_small` was found by a search. The other network was designed "
         "by hand: resolution 40, exits after stages 2 and 3. Both were trained in the "
         "same way, one seed each, and the choice between them was made on the "
-        "validation split, when the test accuracy of the second was known. A tenth of "
-        "a point is less than one seed can show.",
+        "validation split, with the test accuracy of the second known. A tenth of a "
+        "point is less than one seed can show.",
         "guess",
+    ),
+    Section(
+        "Speed of skipping",
+        "Images per second of `predict_early` and of the full network, measured in "
+        "turns (`python -m zoo benchmark aebnas_cifar10_small`). Beside the measured "
+        "speed-up are the one that the times of the network's segments allow, and the "
+        "one that would follow from MACs alone.",
+        "skipping",
     ),
     Section(
         "Fine-tuning",
@@ -79,17 +87,17 @@ SECTIONS = (
         "Searches on CIFAR-10: 24 candidates of 2 epochs on 5,000 images, from random "
         "weights, all methods trained in the same way. Mean ± sample standard "
         "deviation over the seeds, on the test split, MACs in the `aebnas` convention. "
-        "The score is accuracy in percent, less a tenth of the deviation from 2.44 M "
+        "The score is accuracy in percent, minus a tenth of the deviation from 2.44 M "
         "average MACs in percent. After so short a training the accuracies are far "
-        "below the published ones; what can be compared is the order, and three seeds "
-        "do not tell neighbours apart. NACHOS is trained like the others here; what "
+        "below the published ones; only the order can be compared, and three seeds "
+        "cannot separate neighbours. NACHOS is trained like the others here; what "
         "remains of it is a limit in place of the target. "
         "`python -m reproduce table cifar10` sets published figures beside these.",
         "searches",
         SCORED,
     ),
     Section(
-        "The same searches, thresholds chosen alike",
+        "The same searches, with thresholds chosen in the same way",
         "How much of the difference between the methods is due to their thresholds?",
         "thresholds",
     ),

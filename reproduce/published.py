@@ -1,4 +1,4 @@
-"""Published figures, each with where it is from.
+"""Published figures, each with its source.
 
 Accuracies are in percent and MACs are counts, as everywhere here; spreads are what the
 sources print after a plus-minus sign. What a source does not give is None, and a value
@@ -25,7 +25,7 @@ class Published:
         data: The data set.
         system: What the source calls the method or network.
         accuracy: Top-1 accuracy on the test split, percent; None: not available.
-        average_macs: Average multiply-accumulate operations an image, a count; None:
+        average_macs: Average multiply-accumulate operations per image, a count; None:
             not available.
         source: Publication and table.
         accuracy_spread: Of the accuracy, points.
@@ -50,7 +50,7 @@ class Published:
 
 @dataclass(frozen=True)
 class PublishedSurrogate:
-    """How well the authors' surrogate of error predicts, by them.
+    """How well the authors' surrogate of error predicts, as they report it.
 
     Attributes:
         surrogate: Kind and inputs.

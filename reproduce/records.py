@@ -6,7 +6,7 @@ installed package has not. A folder of records has the same layout everywhere:
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
     searches/, digits_oracles/          other searches
     baselines/, stages/                 models that are not shipped
-    surrogates_archive.json, finetune_digits.json, pixel_exact.json
+    surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
+from zoo.speeds import BenchmarkRecord
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 BASELINES, ORACLES = "baselines", "digits_oracles"
-SURROGATES, FINETUNE, PIXEL_EXACT = (
+SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "surrogates_archive.json",
     "finetune_digits.json",
     "pixel_exact.json",
+    "skipping.json",
 )
 R = TypeVar("R")
 
@@ -54,7 +56,8 @@ class RunRecord(SearchRecord):
         experiment: Its name.
         scale: How much of it was done.
         selected: The candidate that is reported.
-        wall_seconds: Of all sittings, to the last trial that ended in each.
+        wall_seconds: Wall time, with any interruption counted from its last trial on
+            left out.
     """
 
     experiment: str
@@ -207,7 +210,7 @@ class SurrogateQualityRecord:
 
 KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
-    *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord),
+    *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord, BenchmarkRecord),
 )
 
 

@@ -44,7 +44,7 @@ def run(
         name: The experiment.
         seed: Seed of everything.
         scale: One of `experiments.SCALES`.
-        data_dir: Where the data lies; see `zoo.data.load`.
+        data_dir: Folder of the data; see `zoo.data.load`.
         directory: Folder in which the search gets a folder of its own.
         results: Folder of records.
         on_trial: See `search.run`.
@@ -81,7 +81,7 @@ def run(
 def _timed(
     path: pathlib.Path, on_trial: Callable[..., None] | None
 ) -> Callable[..., None]:
-    """`on_trial`, which also adds the wall time of this sitting to a file."""
+    """`on_trial`, and the wall time so far is written to a file."""
     before, began = _seconds(path), time.perf_counter()
 
     def ended(*arguments: Any, **named: Any) -> None:
@@ -133,9 +133,9 @@ def load(
         names: Only these experiments.
 
     Raises:
-        FileNotFoundError: There is no such folder, or it holds no scale's.
-        ValueError: A record is damaged, is not the one that its name says, or comes
-            from other settings than the experiment's.
+        FileNotFoundError: There is no such folder, or it holds no experiments.
+        ValueError: A record is damaged, does not belong to its file name, or was made
+            with settings other than the experiment's.
     """
     results = check_folder(results)
     folder = results / EXPERIMENTS
@@ -154,8 +154,8 @@ def _read(path: pathlib.Path) -> RunRecord:
     place = place_of(record)
     if (path.parent.name, path.name) != place:
         raise ValueError(
-            f"{path} holds the record {'/'.join(place)}; expected that its place and "
-            "name say so."
+            f"{path} holds the record {'/'.join(place)}; expected it in the folder and "
+            "under the name of the record."
         )
     wrong = changed_settings(record)
     if wrong:

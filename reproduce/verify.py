@@ -1,7 +1,7 @@
 """Recompute every derived value in the records; see `check`.
 
 Fronts, feasibility and averages are computed here a second time, by other means than
-in `search` and `zoo`: that is what makes it a check.
+in `search` and `zoo`, which is what makes it a check.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from reproduce import archive, published, runs
 from reproduce.records import (
     KINDS,
     RESULTS,
+    BenchmarkRecord,
     FinetuneRecord,
     ModelRecord,
     PixelExactRecord,
@@ -39,8 +40,8 @@ Limits = Mapping[str, Sequence[float | None]]
 def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
     """Recompute what can be: published derivations, search records, model records.
 
-    What a record does not hold the ingredients of is left: accuracies of exits, and how
-    well a search's surrogates predicted.
+    Not checked is what a record lacks the data for: accuracies of exits, and how well a
+    search's surrogates predicted.
 
     Args:
         folder: Folder of records, searched through.
@@ -147,6 +148,15 @@ def _finetune(where: str, record: FinetuneRecord) -> Iterator[Comparison]:
     """The weights that were fine-tuned are those that are shipped."""
     shipped = registry.record(record.model).weights.sha256
     yield f"{where}: weights of {record.model}", record.weights, shipped
+
+
+def _skipping(where: str, record: BenchmarkRecord) -> Iterator[Comparison]:
+    """What was timed is what is shipped."""
+    shipped = registry.record(record.model)
+    each = f"{where}: {record.model}"
+    yield f"{each}, weights", record.weights, shipped.weights.sha256
+    thresholds = shipped.results["test"].thresholds
+    yield f"{each}, thresholds", record.thresholds, thresholds
 
 
 def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
@@ -287,5 +297,6 @@ _CHECKS = {
     ModelRecord: _model,
     FinetuneRecord: _finetune,
     PixelExactRecord: _pixel_exact,
+    BenchmarkRecord: _skipping,
     SurrogateQualityRecord: _surrogates,
 }

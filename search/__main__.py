@@ -1,4 +1,4 @@
-"""Command line: python -m search run|front|benchmark."""
+"""Command line: python -m search run|front|benchmark|supernet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import search
-from search.commands import benchmark, front, run
+from search.commands import benchmark, front, run, supernet
 from search.launch import end_with_parent
 from zoo.terminal import CommandLine
 
@@ -14,7 +14,7 @@ DESCRIPTION = """\
 Search for early-exit networks: error against average MACs.
 
   %(prog)s run --data digits --target-macs 1.5e6 --trials 24 --directory DIR
-  %(prog)s front DIR                       what it found
+  %(prog)s front DIR                       show what it found
   %(prog)s front DIR --max-macs 1.5e6 --export my_model
 
 Start `run` again after an interruption with the same arguments: it continues."""
@@ -25,11 +25,11 @@ def commands() -> CommandLine:
     found = CommandLine(
         "search",
         DESCRIPTION,
-        errors=(ValueError, OSError, RuntimeError),
+        errors=(ValueError, OSError, RuntimeError, FloatingPointError),
         interrupted="interrupted; the same command continues.",
         keras=True,
     )
-    for module in (run, front, benchmark):
+    for module in (run, front, benchmark, supernet):
         module.add(found)
     return found
 

@@ -18,7 +18,7 @@ Values = dict[str, np.ndarray]  # of every predicted metric, each of shape (cand
 
 
 class AEBNAS:
-    """The paper's proposer, and by other aims those of NACHOS and NSGANetV2.
+    """The paper's proposer; with other aims, those of NACHOS and NSGANetV2.
 
     Each iteration fits a surrogate of every objective to all completed trials, runs
     NSGA-II on the predictions, starting from the current front, and proposes candidates
@@ -38,12 +38,12 @@ class AEBNAS:
         target: Value of the second objective to aim at, such as 2.44e6 average MACs.
         limit: Value that the second objective should not exceed.
         surrogate: "adaptive" or "mlp"; see `search.surrogate`.
-        population: Of NSGA-II.
-        generations: Of NSGA-II.
-        batch_size: Candidates of an iteration.
+        population: Population of NSGA-II.
+        generations: Generations of NSGA-II.
+        batch_size: Candidates per iteration.
 
     Raises:
-        ValueError: An argument is out of range, or does not go with another.
+        ValueError: An argument is out of range or conflicts with another.
 
     Reference:
         AEBNAS, arXiv 2512.10671; NACHOS, arXiv 2401.13330; NSGANetV2, Lu et al., ECCV
@@ -64,7 +64,7 @@ class AEBNAS:
     ) -> None:
         for name, value in (("target", target), ("limit", limit)):
             if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}; expected above 0.")
+                raise ValueError(f"{name} is {value!r}; expected more than 0.")
             if value is not None and (objectives.signs < 0).any():
                 raise ValueError(f"With a {name}, all objectives must be minimised.")
             if value is not None and len(objectives) != 2:
@@ -132,7 +132,7 @@ class AEBNAS:
         return tuple(dict.fromkeys(names))
 
     def _front(self, trials: Sequence[CompletedTrial], trained: Values) -> np.ndarray:
-        """Indices of the trials that no other one dominates, by what is aimed at."""
+        """Indices of the trials on the front of what is minimised."""
         allowed = np.flatnonzero([trial.feasible for trial in trials])
         allowed = allowed if len(allowed) else np.arange(len(trials))
         aims = self._aims(trained, self._admissible(trained))

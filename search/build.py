@@ -36,7 +36,7 @@ def tuner(
     dataset: Dataset,
     oracle: ProposerOracle,
 ) -> EarlyExitTuner:
-    """A tuner on the folder of the search; it reads back what is there.
+    """A tuner on the folder of the search, from which it reads earlier trials.
 
     Raises:
         ValueError: The model to take weights from does not exist.

@@ -104,7 +104,7 @@ def keep_front_weights(
 ) -> None:
     """Delete the weights of every candidate that is on neither front.
 
-    The fronts are that of the objectives, and the finer one of all threshold settings.
+    The fronts are that of the objectives and that of all threshold settings.
     """
     directory = pathlib.Path(directory)
     candidates = [

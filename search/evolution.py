@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from search.space import SearchSpace
 
 # Points of shape (genes, objectives), to minimise, and violations of shape
-# (genes, constraints), 0 where a constraint is kept.
+# (genes, constraints), 0 where a constraint is satisfied.
 Judgement = tuple[np.ndarray, np.ndarray]
 
 
@@ -102,10 +102,10 @@ def minimise(
         initial: The first population, shape `(population, genes)`.
         objectives: Columns of the points.
         constraints: Columns of the violations.
-        generations: How many follow the first population.
+        generations: How many to compute after the first population.
         seed: Seed of everything.
-        survived: If `evaluate` depends on the current population: called with it after
-            every generation, whereupon the population is evaluated again.
+        survived: Called with the population after every generation, which is then
+            evaluated again; for an `evaluate` that depends on the population.
 
     Returns:
         The last population, canonical genes of the shape of `initial`.

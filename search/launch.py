@@ -20,11 +20,11 @@ PATIENCE = 5  # seconds
 def launch(command: Sequence[str], workers: int) -> int:
     """Run a command as keras-tuner's chief and as each of its workers.
 
-    A worker that dies is started again under its name, whereupon the chief hands it the
-    trial it had. The cores are shared out among the workers.
+    A worker that dies is started again under its name, and the chief gives it the same
+    trial again. The workers share the cores.
 
     Args:
-        command: What every process runs; it tells its role from keras-tuner's
+        command: What every process runs; it learns its role from keras-tuner's
             environment variables.
         workers: How many.
 
@@ -32,7 +32,7 @@ def launch(command: Sequence[str], workers: int) -> int:
         The chief's exit status, or that of a worker that died again and again.
 
     Raises:
-        ValueError: There is no worker.
+        ValueError: `workers` is below 1.
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}; expected 1 or more.")

@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.names import unknown
+from zoo.names import add, find
 
 if TYPE_CHECKING:
     from search.proposers import Proposer
@@ -52,8 +52,8 @@ class Method:
             usable.
         space: Arguments of `SearchSpace` that differ from the defaults.
         recipe: Fields of the training recipe that differ.
-        macs_as: What `target_macs` is to the method: its "target", its "limit", or
-            None: nothing. The tuning of thresholds aims at it anyway.
+        macs_as: How the method uses `target_macs`: as its "target", as its "limit", or
+            not at all (None). The tuning of thresholds aims at it in any case.
     """
 
     name: str
@@ -69,15 +69,12 @@ ERROR_AND_MACS = ("error", "average_macs")
 
 
 def register(method: Method) -> Method:
-    """Make a method known.
+    """Register a method.
 
     Raises:
         ValueError: There is already one of that name.
     """
-    if method.name in METHODS:
-        raise ValueError(f"There is already a method {method.name!r}.")
-    METHODS[method.name] = method
-    return method
+    return add(METHODS, "method", method.name, method)
 
 
 def get(name: str) -> Method:
@@ -86,9 +83,7 @@ def get(name: str) -> Method:
     Raises:
         ValueError: There is none.
     """
-    if name not in METHODS:
-        raise ValueError(unknown("method", name, METHODS))
-    return METHODS[name]
+    return find(METHODS, "method", name)
 
 
 def _surrogates(

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.objectives import DIRECTIONS, Objective, Objectives
-from zoo.names import unknown
+from zoo.names import add, unknown
 
 if TYPE_CHECKING:
     from zoo.cost import Cost
@@ -46,7 +46,7 @@ class Measurement:
         logits: Its answers to the validation images, shape `(images, exits, classes)`.
         evaluation: By the exit rule at its thresholds.
         cost: Its MACs in the search's convention, and its parameters.
-        latency_batch_size: Images at once when time is measured; None: do not.
+        latency_batch_size: Batch size for measuring latency; None: do not measure it.
         began: When the trial began, by `time.perf_counter`.
     """
 
@@ -65,7 +65,7 @@ class Measurement:
 
     @property
     def classes(self) -> range:
-        """The labels that there are."""
+        """All labels."""
         return range(self.dataset.num_classes)
 
     @property
@@ -111,15 +111,12 @@ METRICS: dict[str, Metric] = {}
 
 
 def register(metric: Metric) -> Metric:
-    """Make a metric known.
+    """Register a metric.
 
     Raises:
         ValueError: There is already one of that name.
     """
-    if metric.name in METRICS:
-        raise ValueError(f"There is already a metric {metric.name!r}.")
-    METRICS[metric.name] = metric
-    return metric
+    return add(METRICS, "metric", metric.name, metric)
 
 
 def get(name: str) -> Metric:
@@ -197,7 +194,7 @@ for _metric in (
         "average_macs",
         "min",
         lambda m: m.evaluation.average_macs,
-        "MACs for an image, averaged over the images",
+        "average MACs per image",
     ),
     Metric(
         "final_error",
@@ -210,9 +207,9 @@ for _metric in (
         "latency_ms",
         "min",
         _latency_ms,
-        "milliseconds for an image, with skipping, on this machine",
+        "milliseconds per image, with skipping, on this machine",
         needs="latency_batch_size",
     ),
-    Metric("seconds", "min", _seconds, "what training and measuring took"),
+    Metric("seconds", "min", _seconds, "time for training and measuring"),
 ):
     register(_metric)

@@ -95,7 +95,7 @@ class Constraint:
         maximum: Largest allowed value; None: no limit.
 
     Raises:
-        ValueError: There is no limit, or they leave nothing.
+        ValueError: There is no limit, or no value satisfies both.
     """
 
     metric: str
@@ -130,7 +130,7 @@ class Constraint:
 def is_feasible(
     metrics: Mapping[str, float], constraints: Iterable[Constraint]
 ) -> bool:
-    """Whether metrics keep all constraints."""
+    """Whether metrics satisfy all constraints."""
     return all(c.violation(metrics[c.metric]) == 0 for c in constraints)
 
 
@@ -142,7 +142,7 @@ def violations(
 
 
 def check_numbers(name: str, values: Sequence[float], count: int) -> np.ndarray:
-    """Return so many finite numbers as an array, or raise a ValueError."""
+    """Return `count` finite numbers as an array, or raise a ValueError."""
     values = list(values)
     if len(values) != count or not all(
         isinstance(v, numbers.Real) and np.isfinite(v) for v in values

@@ -43,7 +43,7 @@ def hypervolume(points: Any, reference: Any, ideal: Any = None) -> float:
     Args:
         points: Shape `(points, objectives)`, to minimise.
         reference: Worst point that counts, shape `(objectives,)`.
-        ideal: Best conceivable point. If given, the volume is a share, 0..1, of the box
+        ideal: Best possible point. If given, the volume is a share, 0..1, of the box
             between it and the reference (0 if the box is empty); else it is the plain
             product of the units.
     """

@@ -69,7 +69,7 @@ def features(space: SearchSpace, genes: Any) -> np.ndarray:
 
     To the paper's 82 integers are added logarithms of the MACs up to each exit, of each
     branch (0 where there is none) and of the parameters, in the standard convention and
-    for ten classes: as inputs, any will do. They can be counted without
+    for ten classes (as inputs, any would do). They can be counted without
     training, and with few candidates a regressor cannot learn them from integers.
 
     Args:

@@ -1,4 +1,4 @@
-"""How far a search is, on the terminal."""
+"""Progress of a search, on the terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.exits import paper_score
 
 
 class Progress:
-    """One line on the terminal, renewed after every trial; elsewhere a line each.
+    """One line on a terminal, updated after every trial; elsewhere a line per trial.
 
     Args:
         trials: How many there will be.
-        target_macs: What decides, with the error, which candidate is the best; None:
-            the error alone.
+        target_macs: Average MACs aimed at, which help decide which candidate is best;
+            None: only the error decides.
     """
 
     def __init__(self, trials: int, target_macs: float | None = None) -> None:
@@ -27,7 +27,7 @@ class Progress:
         self.began = time.monotonic()
 
     def __call__(self, oracle: Any, trial: Any) -> None:
-        """Tell about a trial that ended; see `search.run`."""
+        """Report a trial that ended; see `search.run`."""
         self.seen += 1
         done = len(oracle.end_order)
         history = oracle.hypervolume_history()
@@ -46,7 +46,7 @@ class Progress:
         print(f"{begin}{', '.join(parts)}", end=end, file=sys.stderr, flush=True)
 
     def finish(self) -> None:
-        """Leave the line, so that the next output begins on one of its own."""
+        """End the line, so that further output begins on a new one."""
         if self.live:
             print(file=sys.stderr)
 

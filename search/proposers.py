@@ -1,9 +1,9 @@
 """Proposers: what a search tries next.
 
-A proposer is any object with a method `propose(trials, rng, known)`, which answers with
-genes. It keeps nothing between calls: what it knows are the trials, so that a search
-that was interrupted goes on as if nothing had happened. Two are here, random search and
-NSGA-II on trained candidates; `search.aebnas` has the paper's.
+A proposer is any object with a method `propose(trials, rng, known)`, which returns
+genes. It keeps nothing between calls and learns from the trials it is given, so that an
+interrupted search continues as if it had not been interrupted. This module has random
+search and NSGA-II on trained candidates; `search.aebnas` has the paper's proposer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CompletedTrial:
     Attributes:
         genes: Canonical genes.
         metrics: What was measured, by name.
-        feasible: Whether all constraints are kept.
+        feasible: Whether all constraints are satisfied.
     """
 
     genes: tuple[int, ...]
@@ -45,7 +45,7 @@ class Predictions:
         genes: The candidates.
         predicted: Values of every predicted metric, one per candidate.
         surrogates: Regressor used, by metric.
-        seconds: What the proposal took.
+        seconds: Time for the proposal.
     """
 
     trials: int
@@ -61,8 +61,8 @@ class Proposal:
 
     Attributes:
         genes: Shape `(candidates, genes)`.
-        predictions: Kept with the search, and judged when the candidates are trained;
-            see `ProposerOracle.iterations`.
+        predictions: Kept with the search, and compared with what is measured once the
+            candidates are trained; see `ProposerOracle.iterations`.
     """
 
     genes: np.ndarray
@@ -70,7 +70,7 @@ class Proposal:
 
 
 class Proposer(Protocol):
-    """What a search asks for candidates; there is nothing to derive from."""
+    """The interface of a proposer; there is no base class."""
 
     def propose(
         self,
@@ -82,8 +82,8 @@ class Proposer(Protocol):
 
         Args:
             trials: The completed trials, two or more, in the order in which they ended.
-            rng: Source of randomness; it depends on the seed and on the count of
-                trials alone.
+            rng: Source of randomness; it depends only on the seed and the number of
+                trials.
             known: Canonical genes that have been proposed before, as tuples.
 
         Returns:
@@ -124,7 +124,7 @@ class NSGA2:
     Args:
         space: The search space.
         objectives: What to improve.
-        constraints: Limits; a candidate that keeps them beats one that does not.
+        constraints: Limits; a candidate within them beats one that is not.
         population: How many trials may be parents.
         batch_size: Candidates in a batch.
 

@@ -42,7 +42,7 @@ def started(directory: str | os.PathLike) -> StartedSearch:
 
 
 def read(directory: str | os.PathLike) -> tuple[Settings, ProposerOracle]:
-    """Settings and oracle of a search, running or not; changes nothing.
+    """Settings and oracle of a search, which may be running; changes nothing.
 
     Raises:
         ValueError: The folder holds no search.
@@ -57,11 +57,11 @@ def record(directory: str | os.PathLike) -> SearchRecord:
     """A search as one record.
 
     Args:
-        directory: Folder of the search, or the file of a record: of a search, or one
-            that says more, such as an experiment's.
+        directory: Folder of the search, or the file of its record. The record of an
+            experiment contains that of its search.
 
     Raises:
-        ValueError: The folder holds no search, or the file no record of one.
+        ValueError: The folder holds no search, or the file is no record of one.
     """
     directory = pathlib.Path(directory)
     if directory.is_file():
@@ -95,7 +95,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
 
 
 def _read_record(path: pathlib.Path) -> SearchRecord:
-    """The record in a file; of one that says more, the part that is a search's."""
+    """The record of a search in a file, which may hold more, such as an experiment."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -119,12 +119,12 @@ def export(
 
     Args:
         directory: Folder of the search.
-        trial: Its trial; one on a front, for others keep no weights.
-        folder: Where to.
+        trial: The trial; it must be on a front, because only those keep weights.
+        folder: Folder to write.
         thresholds: One per exit; None: those that the search tuned.
         dataset: What the search trained on, if it was passed one.
-        data_dir: Where the data lies. If it can be had, the model is measured on it;
-            else its card has no figures.
+        data_dir: Folder of the data. If the data is found, the model is measured on
+            it; otherwise its card has no results.
 
     Returns:
         The record that `zoo.save` wrote.
@@ -132,7 +132,7 @@ def export(
     Raises:
         FileNotFoundError: The trial has no weights.
         ValueError: The folder holds no search, there is no such trial, or the data set
-            is another one.
+            is not the one that was searched on.
     """
     begun = started(directory)
     settings = begun.settings
@@ -168,6 +168,6 @@ def export(
         },
         notes=[
             f"Found as trial {trial} of {settings.trials} by the {settings.method} "
-            f"search on {settings.data}, and trained no further than there."
+            f"search on {settings.data}, and not trained any further."
         ],
     )

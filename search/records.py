@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         seed: Of initial weights, order and augmentation.
-        seconds: What the training took.
+        seconds: Time for training.
         images_per_second: Its speed; None if nothing was trained.
         inherited_layers: Layers that began with the weights of another model.
     """
@@ -52,7 +52,7 @@ class CandidateRecord:
     Attributes:
         trial: Its number in the search, as text.
         architecture: The network, as `zoo.Architecture.to_dict` gives it.
-        crop: Share of an image's height and width that is looked at.
+        crop: Share of an image's height and width that is used.
         num_classes: Number of classes.
         convention: How its MACs are counted.
         metrics: Everything that was measured, by name; see `search.METRICS`.
@@ -73,7 +73,7 @@ class CandidateRecord:
     frontier: tuple[OperatingPoint, ...] = ()
 
     def __post_init__(self) -> None:
-        _ = self.network  # a broken architecture is told when it is read
+        _ = self.network  # a broken architecture raises when it is read
 
     @cached_property
     def network(self) -> Architecture:
@@ -118,7 +118,7 @@ class Iteration:
 
     Attributes:
         trials: Completed trials that the surrogates were fitted to.
-        seconds: What the iteration took, training left out.
+        seconds: Time for the iteration, without training.
         surrogates: Regressor used, by metric.
         quality: How well each metric was predicted.
     """
@@ -177,12 +177,12 @@ class SearchRecord:
         provenance: Versions and hardware.
         candidates: The trained candidates; those on no front without their frontier.
         failed: Trials without a result.
-        front: Trials on the Pareto front of the objectives, by the first of them.
+        front: Trials on the Pareto front of the objectives, sorted by the first.
         settings_front: Pareto front of all threshold settings of all candidates in
             error and average MACs, cheapest first.
         reference: Reference point of the hypervolume; None if nothing was trained.
         hypervolume: (trial, hypervolume) after each trained candidate.
-        iterations: How good the predictions of surrogates were, by iteration.
+        iterations: How good the surrogates' predictions were, by iteration.
         seconds: Of all trials together.
     """
 

@@ -43,7 +43,7 @@ def run(
         directory: Folder of the search. When the search is over it also holds
             `record.json`, a `SearchRecord`.
         dataset: What to train on, in place of the set that `settings.data` names.
-        data_dir: Where the data lies; see `zoo.data.load`.
+        data_dir: Folder of the data; see `zoo.data.load`.
         on_trial: Called after every trial that ended, with the oracle and the trial, in
             the process that owns the oracle.
 
@@ -89,7 +89,7 @@ def load_data(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
 
     Raises:
         ValueError: There is none; it may be one that was passed as `dataset`.
-        FileNotFoundError: The data is nowhere.
+        FileNotFoundError: The data cannot be found.
     """
     try:
         return data.load(name, data_dir)
@@ -97,12 +97,12 @@ def load_data(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         if name in data.names():
             raise
         raise ValueError(
-            f"{error} A data set of your own is passed again, as `dataset`."
+            f"{error} Pass a data set of your own again, as `dataset`."
         ) from error
 
 
 def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Settings:
-    """The settings with the initial sample's size, also when more trials are asked."""
+    """The settings with the size of the initial sample, which never changes."""
     initial = settings.initial_trials
     if initial is None and (directory / STARTED).is_file():
         initial = started(directory).settings.initial_trials
@@ -114,7 +114,7 @@ def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Setting
 def _start(
     directory: pathlib.Path, settings: Settings, dataset: Dataset
 ) -> StartedSearch:
-    """What to note about this search, or raise if the folder's one is another."""
+    """What to note about this search, or raise if the folder holds another one."""
     about = DataSource(dataset.name, dataset.fingerprint)
     if (directory / STARTED).is_file():
         before = started(directory)
@@ -125,7 +125,7 @@ def _start(
             changed.append("content of the data set")
         if changed:
             raise ValueError(
-                f"{directory} holds a search with another {', '.join(changed)}. Use "
+                f"{directory} holds a search that differs in {', '.join(changed)}. Use "
                 "the same settings to continue it, or another folder."
             )
         return dataclasses.replace(before, settings=settings)

@@ -25,27 +25,26 @@ class Settings:
     Args:
         data: Name of the data set; see `zoo.data`.
         method: One of `search.METHODS`.
-        trials: Candidates to train, the failed ones counted.
+        trials: Candidates to train, including those that fail.
         target_macs: Average MACs to aim at, a count (for "nachos" the limit). The
             thresholds of candidates are tuned for it, and "aebnas" proposes for it if
             the objectives are error and average MACs.
         convention: How MACs are counted; see `zoo.macs`.
         seed: Seed of everything, 0 or more.
-        initial_trials: Candidates drawn at random before anything is learnt; None: four
-            in ten of the trials, at most 100, and what it was before when a search is
-            continued.
-        batch_size: Candidates of an iteration.
+        initial_trials: Candidates drawn at random before anything is learnt; None: 40 %
+            of the trials, at most 100, or as many as before if a search is continued.
+        batch_size: Candidates per iteration.
         surrogate: "adaptive" or "mlp", where the method uses one.
-        population: Of NSGA-II.
-        generations: Of NSGA-II on surrogates.
+        population: Population of NSGA-II.
+        generations: Generations of NSGA-II on surrogates.
         objectives: What to improve; see `search.METRICS`.
         constraints: Limits, as `{metric: [minimum or None, maximum or None]}`.
         reference: Reference point of the hypervolume, one number per objective.
-        space: Arguments of `SearchSpace` beside those of the method.
+        space: Arguments of `SearchSpace` in addition to those of the method.
         recipe: Name of a training recipe.
         recipe_changes: Fields of the recipe to change.
-        train_images: Train on so many of the first training images; None: on all.
-        initial_weights: Model to take fitting weights from; None: all are random.
+        train_images: Train on this many of the first training images; None: on all.
+        initial_weights: Model to copy matching weights from; None: all are random.
         latency_batch_size: Also measure latency in batches of this size.
 
     Raises:
@@ -94,7 +93,9 @@ class Settings:
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value!r}; expected {least} or more.")
         if self.target_macs is not None and not self.target_macs > 0:
-            raise ValueError(f"target_macs is {self.target_macs!r}; expected above 0.")
+            raise ValueError(
+                f"target_macs is {self.target_macs!r}; expected more than 0."
+            )
         if self.convention not in CONVENTIONS:
             raise ValueError(
                 f"convention is {self.convention!r}; expected {', '.join(CONVENTIONS)}."
@@ -105,7 +106,7 @@ class Settings:
             if name in self.space:
                 raise ValueError(f"The method {self.method} fixes {name} of the space.")
         metrics.check((*self.objectives, *self.constraints), vars(self))
-        # A broken setting is told here, not in the middle of a search.
+        # A wrong setting is an error here, not in the middle of a search.
         objectives = self.objectives_in_order()
         self.limits()
         if self.reference is not None:
@@ -179,7 +180,7 @@ def _tuples(value: Any) -> Any:
 
 
 def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as version 0.1 wrote them in the names of today."""
+    """Settings that version 0.1 wrote, with the names of today."""
     values = dict(values)
     values["initial_weights"] = values.pop("start")
     space = dict(values["space"])

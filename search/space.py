@@ -27,7 +27,7 @@ OFF = "off"
 
 
 class SpaceExhaustedError(ValueError):
-    """There are no more candidates that are not known yet."""
+    """There are no new candidates left."""
 
 
 class SearchSpace:
@@ -39,7 +39,7 @@ class SearchSpace:
     Args:
         resolutions: Input resolutions to choose from.
         exits: Positions 0..3 at which an exit may exist; exit i follows stage i + 1.
-            None at all is the space of static networks.
+            An empty sequence gives the space of static networks.
         head: What every exit is made of: "searched", the branch of AEBNAS, "fixed",
             that of EDANAS, or another registered head; see `zoo.heads`.
         thresholds: Options of every exit's threshold; 1 means that the exit is absent.
@@ -112,7 +112,7 @@ class SearchSpace:
         yield Gene("resolution", self.resolutions)
 
     def _first_values(self, gene: Gene) -> np.ndarray:
-        """For each value of a gene, the first value that stands for the same."""
+        """For each value of a gene, the first value with the same meaning."""
         if self.tune_thresholds and gene.name.endswith("/threshold"):
             meanings = [option == 1 for option in gene.options]
         else:
@@ -156,7 +156,7 @@ class SearchSpace:
             Canonical genes of shape `(n, 82)`.
 
         Raises:
-            SpaceExhaustedError: The space seems not to hold so many.
+            SpaceExhaustedError: The space does not seem to hold that many.
         """
         seen = {tuple(map(int, genes)) for genes in known}
         drawn: list[tuple[int, ...]] = []
@@ -169,13 +169,12 @@ class SearchSpace:
                 drawn.append(genes)
         if len(drawn) < n:
             raise SpaceExhaustedError(
-                f"{n} candidates that are not known yet could not be found: the space "
-                "is exhausted."
+                f"{n} new candidates could not be found: the space is exhausted."
             )
         return np.array(drawn, int).reshape(n, len(self._genes))
 
     def canonical(self, genes: Any) -> np.ndarray:
-        """The genes that stand for all that give the same network.
+        """The genes that represent all those of the same network.
 
         Inactive genes (blocks past a stage's depth, branches that do not exist) become
         0, and so do repeated options. See `tune_thresholds` for thresholds.
@@ -254,7 +253,7 @@ class SearchSpace:
         return self._from_options(value)
 
     def to_values(self, genes: Any) -> dict[str, Any]:
-        """Named hyperparameters of a candidate, the active ones alone.
+        """Named hyperparameters of a candidate, only the active ones.
 
         Thresholds are text, and "off" where there is no exit: keras-tuner sends floats
         between machines in single precision, which would change them.

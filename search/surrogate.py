@@ -122,7 +122,7 @@ def surrogate(name: str, seed: int = 0) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings that a fit stopped early or that a batch was cut: both are meant."""
+    """No warnings that a fit stopped early or a batch was cut: both are intended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "Got `batch_size`")

@@ -1,4 +1,4 @@
-"""The tuner: trains one candidate and reports what it is worth."""
+"""The tuner: trains one candidate and measures it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class EarlyExitTuner(TrialTuner):
     Pareto front of all threshold settings. Only trials on a front keep weights.
 
     Args:
-        oracle: What to try; its hyperparameters are those of `space`.
+        oracle: Chooses what to try; its hyperparameters are those of `space`.
         space: The search space; says whether thresholds are tuned.
         dataset: Trained on its `train` part, measured on `validation`. Its test part is
-            not looked at.
+            not used.
         recipe: How to train.
         directory: Folder of the search.
-        target_macs: Average MACs that the tuning of thresholds aims at; None: none,
-            which tunes for accuracy alone.
+        target_macs: Average MACs that the tuning of thresholds aims at; None: tune for
+            accuracy only.
         target_is_limit: Choose the most accurate thresholds of at most `target_macs`
             instead (the cheapest, if none are).
         convention: How MACs are counted; see `zoo.macs`.
         strategy: Where weights come from; see `search.strategies`.
-        latency_batch_size: Also measure the milliseconds an image takes with
-            `predict_early` in batches of this size.
+        latency_batch_size: Also measure the milliseconds per image of `predict_early`
+            in batches of this size.
         seed: Seed of initial weights, order and augmentation.
 
     Raises:

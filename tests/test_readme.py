@@ -59,11 +59,7 @@ def commands():
 )
 def test_every_command_of_the_documentation_is_understood(package, arguments):
     module = importlib.import_module(f"{package}.__main__")
-    if hasattr(module, "commands"):
-        parser = module.commands().parser
-    else:
-        parser = module._parser()
-    assert parser.parse_args(arguments)
+    assert module.commands().parser.parse_args(arguments)
 
 
 def test_pages_have_commands_of_every_package():

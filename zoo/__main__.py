@@ -11,9 +11,9 @@ from zoo.terminal import CommandLine
 DESCRIPTION = """\
 Early-exit networks: image classifiers that answer easy images part-way through.
 
-  %(prog)s list                             what there is
-  %(prog)s show aebnas_digits               a model's card
-  %(prog)s pareto cifar10                   what the models of a data set offer
+  %(prog)s list                             list the pretrained models
+  %(prog)s show aebnas_digits               show a model's card
+  %(prog)s pareto cifar10                   compare the models of a data set
   %(prog)s evaluate aebnas_digits           measure it on its test split
   %(prog)s predict aebnas_digits a.png      classify pictures
 

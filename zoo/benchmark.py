@@ -1,4 +1,4 @@
-"""Does skipping pay, and how fast is training? Both in images per second."""
+"""How much faster is skipping, and how fast is training? In images per second."""
 
 from __future__ import annotations
 
@@ -18,34 +18,10 @@ from zoo.backends import compiled
 from zoo.classifier import EarlyExitClassifier
 from zoo.data import CIFAR10_CLASSES, Dataset, Split
 from zoo.model import EarlyExitModel
+from zoo.speeds import Speed
 
 ROUNDS = 5
 STATIC = Architecture(32, (Stage.uniform(depth=2, kernel=5, expansion=3),) * 5)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What was measured at one batch size.
-
-    Attributes:
-        batch_size: Images computed at once.
-        images: Images in each round.
-        full_images_per_second: Of the full network: the backbone and every branch.
-        early_images_per_second: Of `predict_early`.
-        speedup: The second over the first; the median of the rounds' ratios.
-        macs_ratio: MACs of the full network over average MACs with skipping: the
-            speed-up if time went with MACs.
-        segments_speedup: The speed-up that the segments' own times allow: the sum of
-            each segment's time on full batches x the share of images that reach it.
-    """
-
-    batch_size: int
-    images: int
-    full_images_per_second: float
-    early_images_per_second: float
-    speedup: float
-    macs_ratio: float
-    segments_speedup: float
 
 
 def benchmark(
@@ -56,8 +32,8 @@ def benchmark(
 ) -> Speed:
     """Time `predict_early` against the full network.
 
-    The two, and the segments alone, take turns, so that a machine whose speed drifts
-    treats them alike.
+    The two, and each segment by itself, take turns, so that a change in the machine's
+    speed affects all of them.
 
     Args:
         model: The network, with the thresholds to use.
@@ -145,7 +121,7 @@ class TrainingSpeed:
         batch_size: Images in a step.
         images: Images that were timed.
         macs: MACs of the full network for one image, a count, standard convention.
-        images_per_second: Of an epoch in which nothing is traced.
+        images_per_second: In an epoch in which nothing is traced.
         tracing_seconds: How much longer the first epoch takes, which traces the step.
     """
 

@@ -1,4 +1,4 @@
-"""Checks of what users give, with messages that name field, value and options."""
+"""Checks of user input, with messages that name field, value and options."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ class Cost:
 
     @property
     def per_exit(self) -> tuple[int, ...]:
-        """MACs spent by a sample that leaves at each exit, every branch being run."""
+        """MACs spent by a sample that leaves at each exit if every branch is run."""
         return self.per_exit_with((True,) * len(self.branches))
 
     def per_exit_with(self, active: Sequence[bool]) -> tuple[int, ...]:
-        """Like `per_exit`, with only the `active` branches being run."""
+        """Like `per_exit`, if only the `active` branches are run."""
         if len(active) != len(self.branches):
             raise ValueError(
                 f"active has {len(active)} entries; the network has "
@@ -60,7 +60,7 @@ class Cost:
         return tuple(total)
 
     def per_exit_at(self, thresholds: Sequence[float]) -> tuple[int, ...]:
-        """Like `per_exit`, without the branches whose threshold of 1 is off."""
+        """Like `per_exit`, without the branches that a threshold of 1 switches off."""
         return self.per_exit_with([threshold < 1 for threshold in thresholds])
 
 
@@ -198,9 +198,9 @@ def _head(channels: int, size: int, num_classes: int, theirs: bool) -> tuple[int
 def count(model: Any) -> Cost:
     """Count the MACs of an early-exit model by walking its Keras layers.
 
-    Follows the standard convention from the shapes of weights and tensors alone, as an
-    independent check of `macs`, and for networks that no `Architecture` describes. How
-    a kind of layer is counted: `zoo.layer_costs`.
+    Follows the standard convention and uses only the shapes of weights and tensors: an
+    independent check of `macs`, and a count for networks that no `Architecture`
+    describes. `zoo.layer_costs` says how each kind of layer is counted.
 
     Args:
         model: A `zoo.EarlyExitModel`.

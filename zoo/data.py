@@ -15,12 +15,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
-from zoo.names import unknown
+from zoo.names import add, unknown
 
 DATA_DIR_VARIABLE = "AEBNAS_DATA_DIR"
 DIGITS_REPEAT = 4  # 8x8 scans are enlarged to 32x32
@@ -113,10 +113,10 @@ _LOADERS: dict[str, Loader] = {}
 
 
 def register(name: str) -> Callable[[Loader], Loader]:
-    """Decorator that makes a function's data set known under a name.
+    """Decorator that registers the data set that a function loads.
 
-    The function takes the folder of data, or None, and returns a `Dataset`, for which
-    `from_arrays` is the easy way.
+    The function takes the folder of data, or None, and returns a `Dataset`, such as
+    `from_arrays` makes.
 
     Raises:
         ValueError: There is already a data set of that name.
@@ -130,19 +130,12 @@ def register(name: str) -> Callable[[Loader], Loader]:
         ...     train, test = zoo.data.Split(images[:50], labels[:50]), ...
         ...     return zoo.data.from_arrays("noise", train, test)
     """
-    if name in names():
-        raise ValueError(f"There is already a data set {name!r}.")
-
-    def add(loader: Loader) -> Loader:
-        _LOADERS[name] = loader
-        return loader
-
-    return add
+    return lambda loader: add(_LOADERS, "data set", name, loader)
 
 
 def names() -> tuple[str, ...]:
-    """Names of the data sets that need no file of their own, and of registered ones."""
-    return (*_SOURCES, *_LOADERS)
+    """Names of the built-in and of the registered data sets."""
+    return tuple(_LOADERS)
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
@@ -162,32 +155,38 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         with a fixed seed.
 
     Raises:
-        ValueError: The name is unknown, or the file holds something else.
-        FileNotFoundError: The data is nowhere; the message says what provides it.
+        ValueError: The name is unknown, or the file is no data set.
+        FileNotFoundError: The data cannot be found; the message says how to get it.
     """
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if name in _LOADERS:
         return _LOADERS[name](data_dir)
     path = pathlib.Path(data_dir or ".") / f"{name}.npz"
-    found = bool(data_dir) and path.is_file()
-    if name not in _SOURCES:
-        if found:
-            return _from_any_npz(name, path)
-        raise ValueError(
-            f"{unknown('data set', name, names())} Or put a file {name}.npz (arrays "
-            "x_train, y_train, x_test and y_test) into a folder and name that with "
-            f"data_dir or {DATA_DIR_VARIABLE}."
-        )
+    if data_dir and path.is_file():
+        return _from_any_npz(name, path)
+    raise ValueError(
+        f"{unknown('data set', name, names())} Or put a file {name}.npz (arrays "
+        "x_train, y_train, x_test and y_test) into a folder and name that with "
+        f"data_dir or {DATA_DIR_VARIABLE}."
+    )
+
+
+def _built_in(name: str, data_dir: str | os.PathLike | None) -> Dataset:
     source = _SOURCES[name]
+    path = pathlib.Path(data_dir or ".") / f"{name}.npz"
     if name == "digits":
         train, test = _digits()
-    elif found:
+    elif data_dir and path.is_file():
         train, test = _from_npz(path, len(source.class_names))
     else:
         train, test = _from_tfds(name, data_dir)
     return from_arrays(
         name, train, test, source.validation, source.class_names, source.flip
     )
+
+
+for _name in _SOURCES:
+    register(_name)(partial(_built_in, _name))
 
 
 def from_arrays(
@@ -201,7 +200,7 @@ def from_arrays(
     """A data set from arrays.
 
     Args:
-        name: What records call it.
+        name: Its name in records.
         train: Images and labels to train on.
         test: Images and labels to report on.
         validation: Those to choose thresholds on, or how many training images to hold
@@ -236,8 +235,8 @@ def _held_out(name: str, train: Split, test: Split, count: int) -> tuple[Split, 
     if not 0 < count < len(train.labels) or not len(test.labels):
         raise ValueError(
             f"{name} has {len(train.labels)} training and {len(test.labels)} test "
-            f"images; expected more than {count}, which are held out for validation, "
-            "and at least one."
+            f"images; expected more than {count} to train on, because that many are "
+            "held out for validation, and at least one to test on."
         )
     order = np.random.default_rng(0).permutation(len(train.labels))
     held, kept = order[:count], np.sort(order[count:])
@@ -260,7 +259,7 @@ def _digits() -> tuple[Split, Split]:
 
 
 def _from_any_npz(name: str, path: pathlib.Path) -> Dataset:
-    """A file of no known name: it says itself what its classes are called."""
+    """A file of any other name, which may also name its classes."""
     arrays = _read_npz(path)
     named = arrays.get("class_names")
     if named is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Up to so many pairs of an input and an output pixel, the products of all pairs are
+# Up to this many pairs of an input and an output pixel, the products of all pairs are
 # faster; for 3x3 filters and for larger ones. Measured.
 MOST_PAIRS = 16 * 16
 MOST_PAIRS_OF_LARGE_FILTERS = 256 * 64

@@ -85,7 +85,7 @@ def decide(
         classifier.
 
     Raises:
-        ValueError: The logits have another rank, or the thresholds another count.
+        ValueError: The shape of the logits or the number of thresholds is wrong.
     """
     logits = _check_logits(logits)
     thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
@@ -109,7 +109,7 @@ def evaluate(
         rule: The confidence to use; see `confidence`.
 
     Raises:
-        ValueError: Shapes do not fit, a label is out of range, or there is no sample.
+        ValueError: Shapes do not match, a label is out of range, or there is no sample.
     """
     logits, labels = _check(logits, labels, cost)
     thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
@@ -162,8 +162,8 @@ def tune_thresholds(
 ) -> OperatingPoint:
     """Best combination of thresholds by the paper's score.
 
-    See `paper_score`. The combination that switches every exit off is
-    not considered. Ties go to the first combination, the last exit varying fastest.
+    See `paper_score`. The combination that switches every exit off is not considered.
+    Ties go to the first combination; the last exit varies fastest.
 
     Args:
         logits: Shape `(samples, exits, classes)`, of samples not trained on.
@@ -180,7 +180,7 @@ def tune_thresholds(
         AEBNAS, arXiv 2512.10671.
     """
     if target_macs is not None and not target_macs > 0:
-        raise ValueError(f"target_macs is {target_macs!r}; expected above 0.")
+        raise ValueError(f"target_macs is {target_macs!r}; expected more than 0.")
     grid = _Grid(logits, labels, cost, values, rule)
     score = paper_score(grid.accuracy, grid.average_macs, target_macs)
     if grid.exits > 1:
@@ -201,7 +201,7 @@ def frontier(
 ) -> tuple[OperatingPoint, ...]:
     """All Pareto-optimal threshold settings over a grid, cheapest first.
 
-    No other setting of the grid is at least as accurate at no more average MACs. The
+    No other setting of the grid is as accurate with the same or fewer average MACs. The
     arguments are those of `tune_thresholds`.
     """
     grid = _Grid(logits, labels, cost, values, rule)
@@ -245,7 +245,7 @@ class _Grid:
         if math.prod(shape) > MAX_SETTINGS:
             raise ValueError(
                 f"{len(values)} values at {self.exits - 1} exits are "
-                f"{math.prod(shape):,} settings; expected {MAX_SETTINGS:,}."
+                f"{math.prod(shape):,} settings; expected at most {MAX_SETTINGS:,}."
             )
         # A value's rank says in which cells it lets a sample go: rank < cell.
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
@@ -339,7 +339,7 @@ def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray
     logits = _check_logits(logits)
     if len(cost.backbone) != logits.shape[1]:
         raise ValueError(
-            f"The cost is of a network with {len(cost.backbone)} exits, the final one "
-            f"counted; the logits have {logits.shape[1]}."
+            f"The cost is of a network with {len(cost.backbone)} exits, including the "
+            f"final one; the logits have {logits.shape[1]}."
         )
     return logits, check_labels(labels, len(logits), logits.shape[-1])

@@ -23,7 +23,7 @@ from zoo.arithmetic import (
     resize_products,
 )
 from zoo.checks import choose, list_of, read_fields, require, require_types, tuple_of
-from zoo.names import unknown
+from zoo.names import add, find
 
 BRANCH_SIZES = (8, 10)
 BRANCH_KERNELS = (3, 5)
@@ -39,7 +39,7 @@ H = TypeVar("H", bound="type[Head]")
 class Gene(NamedTuple):
     """One choice of a search: its name and what its values 0, 1, ... mean.
 
-    It matters only where each gene in `needs` has one of the given meanings.
+    It has an effect only where each gene in `needs` has one of the given meanings.
     """
 
     name: str
@@ -86,8 +86,8 @@ class Head:
             channels: Channels of the feature map.
             size: Its height and width.
             num_classes: Number of classes.
-            convention: How to count; see `zoo.arithmetic`. The default, which walks
-                the layers, counts alike in all.
+            convention: How to count; see `zoo.arithmetic`. The default method walks
+                the layers and gives the same numbers in every convention.
         """
         import keras
 
@@ -97,12 +97,12 @@ class Head:
         return count_layers(features, self.build(features, num_classes, "exit"))
 
     def to_json(self) -> Any:
-        """What stands for the head in JSON: its kind and its fields."""
+        """The head as JSON: its kind and its fields."""
         return {"head": self.name, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], field: str) -> Head:
-        """Build from the fields in JSON; `field` is what messages call the place.
+        """Build from the fields in JSON; `field` names the place in messages.
 
         Raises:
             ValueError: A field is unknown or missing, or its value is not allowed.
@@ -116,7 +116,7 @@ class Head:
 
     @classmethod
     def from_genes(cls, values: Mapping[str, Any]) -> Head:
-        """The head that the genes' meanings, by name, describe."""
+        """The head that genes describe, given their meanings by name."""
         return cls()
 
     def to_genes(self) -> dict[str, Any]:
@@ -128,23 +128,21 @@ _HEADS: dict[str, type[Head]] = {}
 
 
 def register(name: str) -> Callable[[H], H]:
-    """Class decorator that makes a kind of head known under a name.
+    """Class decorator that registers a kind of head under a name.
 
     Raises:
         ValueError: There is already a head of that name.
         TypeError: The class is not derived from `Head`.
     """
-    if name in _HEADS:
-        raise ValueError(f"There is already a head {name!r}.")
 
-    def add(cls: H) -> H:
+    def decorate(cls: H) -> H:
         if not issubclass(cls, Head):
             raise TypeError(f"{cls.__name__} is not derived from zoo.heads.Head.")
+        add(_HEADS, "head", name, cls)
         cls.name = name
-        _HEADS[name] = cls
         return cls
 
-    return add
+    return decorate
 
 
 def names() -> tuple[str, ...]:
@@ -158,9 +156,7 @@ def get(name: str) -> type[Head]:
     Raises:
         ValueError: There is none.
     """
-    if name not in _HEADS:
-        raise ValueError(unknown("head", name, _HEADS))
-    return _HEADS[name]
+    return find(_HEADS, "head", name)
 
 
 def from_json(data: Any, field: str = "head") -> Head:
@@ -169,7 +165,7 @@ def from_json(data: Any, field: str = "head") -> Head:
     Args:
         data: An object with the kind in "head" and its fields; the name of a kind
             without fields; or a list of modules, which is a `Branch`.
-        field: What messages call the place.
+        field: Name of the place in messages.
 
     Raises:
         ValueError: It describes no head.
@@ -344,7 +340,7 @@ class Branch(Head):
 @register("fixed")
 @dataclass(frozen=True)
 class FixedBranch(Head):
-    """The branch of EDANAS (Gambella and Roveri, IJCNN 2023), equal at every exit.
+    """The branch of EDANAS (Gambella and Roveri, IJCNN 2023), the same at every exit.
 
     1x1 convolution to 6c channels, batch normalisation, hard-swish; global average
     pooling; 1x1 convolution to 8c without normalisation or bias, hard-swish;
@@ -361,11 +357,11 @@ class FixedBranch(Head):
     def cost(
         self, channels: int, size: int, num_classes: int, convention: str
     ) -> tuple[int, int]:
-        """MACs and parameters, alike in both conventions; see `Head.cost`."""
+        """MACs and parameters, the same in both conventions; see `Head.cost`."""
         return pooled_head(channels, (6 * channels, 8 * channels), size, num_classes)
 
     def to_json(self) -> str:
-        """The name of the kind: there is nothing else to say."""
+        """The name of the kind, which has no fields."""
         return self.name
 
 

@@ -1,4 +1,4 @@
-"""Inference that really skips: one compiled sub-model per exit in use."""
+"""Inference that skips computation: one compiled sub-model per exit in use."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_images(images: Any) -> np.ndarray:
     """Return images as an array of shape `(n, height, width, 3)`, or raise.
 
     Raises:
-        ValueError: The rank, the number of channels or the dtype is another.
+        ValueError: The rank, the number of channels or the dtype is wrong.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3:

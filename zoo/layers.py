@@ -106,7 +106,7 @@ class FitResolution(layers.Layer):
     def __init__(self, resolution: int, crop: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 < crop <= 1:
-            raise ValueError(f"crop is {crop!r}; expected above 0, at most 1.")
+            raise ValueError(f"crop is {crop!r}; expected more than 0, at most 1.")
         self.resolution = resolution
         self.crop = crop
 

@@ -1,8 +1,8 @@
 """What lets `import zoo` take no Keras: names and classes that are imported when used.
 
-A package's names are imported when they are asked for (PEP 562). Keras, when it is
-imported, is told where the classes of saved models are, and imports them when it loads
-such a model.
+A package's names are imported when they are used (PEP 562). When Keras is imported, it
+learns where the classes of saved models are, and imports them when it loads such a
+model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def exports(
             value = importlib.import_module(f"{package}.{name}")
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        setattr(sys.modules[package], name, value)  # the next time it is just there
+        setattr(sys.modules[package], name, value)  # found at once the next time
         return value
 
     def listed() -> list[str]:

@@ -1,4 +1,4 @@
-"""Measuring a model for its record, and noting how it came about."""
+"""Measuring a model for its record, and noting how it was made."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def within(max_macs: float) -> Choice:
     """A way to choose thresholds: the most accurate within a budget.
 
     Args:
-        max_macs: The most that an image may cost on average, a count.
+        max_macs: Highest allowed average MACs per image, a count.
 
     Returns:
         A function of logits, labels, cost and exit rule, for `zoo.fit`.
@@ -91,7 +91,7 @@ def towards(target_macs: float | None, values: Any = exits.PAPER_VALUES) -> Choi
     """A way to choose thresholds: the best by the paper's score.
 
     Args:
-        target_macs: Average MACs to aim at, a count; None: accuracy alone.
+        target_macs: Average MACs to aim at, a count; None: accuracy only.
         values: Thresholds to try at each exit.
 
     Returns:

@@ -58,7 +58,7 @@ class EarlyExitModel(keras.Model):
         exit_logits: Symbolic logits of each exit.
 
     Raises:
-        ValueError: The numbers of features, logits and thresholds do not fit.
+        ValueError: The numbers of features, logits and thresholds do not match.
 
     Reference:
         BranchyNet, Teerapittayanon et al., ICPR 2016.
@@ -180,15 +180,14 @@ class EarlyExitModel(keras.Model):
 
         Args:
             convention: How MACs are counted. Networks that no `Architecture` describes
-                know "standard" alone.
+                support only "standard".
 
         Raises:
             ValueError: The network cannot be counted in that convention.
         """
         if convention != "standard":
             raise ValueError(
-                f"convention is {convention!r}; {self.name} can be counted in the "
-                "'standard' one alone."
+                f"convention is {convention!r}; {self.name} supports only 'standard'."
             )
         return self.macs
 
@@ -238,10 +237,10 @@ class EarlyExitModel(keras.Model):
         labels: Any = None,
         convention: str = "standard",
     ) -> OperatingPoint:
-        """Set the thresholds that answer best within an average number of MACs.
+        """Set the most accurate thresholds within an average number of MACs.
 
         Args:
-            average_macs: The most that an image may cost on average, a count.
+            average_macs: Highest allowed average MACs per image, a count.
             images: Images to choose on. Default: choose from `frontier`.
             labels: Their labels.
             convention: How to count; see `cost`.

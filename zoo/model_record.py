@@ -163,8 +163,7 @@ class ModelRecord:
             return self.macs
         if self.architecture is None:
             raise ValueError(
-                f"convention is {convention!r}; {self.name} can be counted in the "
-                "'standard' one alone."
+                f"convention is {convention!r}; {self.name} supports only 'standard'."
             )
         return macs(self.architecture, self.num_classes, convention)
 

@@ -1,9 +1,42 @@
-"""Names that a user can get wrong, and what to answer then."""
+"""Registries, which are dictionaries by name, and what to answer to a wrong name."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def add(known: dict[str, T], kind: str, name: str, value: T) -> T:
+    """Add something to a registry, and return it.
+
+    Args:
+        known: The registry.
+        kind: What it holds, such as "method".
+        name: The name of what is added.
+        value: What is added.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+    if name in known:
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ValueError(f"There is already {article} {kind} {name!r}.")
+    known[name] = value
+    return value
+
+
+def find(known: Mapping[str, T], kind: str, name: str) -> T:
+    """Look something up in a registry.
+
+    Raises:
+        ValueError: There is no such name; the message lists near ones.
+    """
+    if name not in known:
+        raise ValueError(unknown(kind, name, known))
+    return known[name]
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
@@ -19,7 +52,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
         "There is no method 'aebna'; choose from aebnas, random. Did you mean 'aebnas'?"
     """
     known = list(known)
+    if not known:
+        return f"There is no {kind} {str(name)!r}; none is known."
     near = difflib.get_close_matches(str(name), known, 3, 0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(known) or "nothing: none is known"
-    return f"There is no {kind} {str(name)!r}; choose from {listed}.{hint}"
+    return f"There is no {kind} {str(name)!r}; choose from {', '.join(known)}.{hint}"

@@ -73,7 +73,7 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
 
 
 def pareto_optimal(points: Sequence[Point]) -> list[Point]:
-    """The points that no other one matches at no more cost, cheapest first."""
+    """The Pareto-optimal points, cheapest first."""
     order = sorted(points, key=lambda point: (point.average_macs, -point.accuracy))
     kept: list[Point] = []
     for point in order:

@@ -71,7 +71,7 @@ def fit(
             with a folder, results are reported on `test`.
         recipe: How to train, or the name of a recipe; see `zoo.training`.
         folder: Where the model is saved, for `zoo.load`, beside the training's
-            checkpoint and log. None: nowhere.
+            checkpoint and log. None: it is not saved.
         seed: Seed of the order of the images and of the augmentation.
         teacher: Model to distil from, where the recipe distils.
         max_macs: Choose the most accurate thresholds that spend at most this many MACs
@@ -79,7 +79,7 @@ def fit(
         target_macs: Choose the best thresholds by the paper's score for this many
             average MACs.
         choose: Choose thresholds in another way; see `zoo.measure.within`. Without any
-            of the three they stay.
+            of the three the thresholds are kept.
         convention: How `max_macs` and `target_macs` count; see `zoo.macs`.
         callbacks: More of Keras's callbacks for the training.
         notes: Sentences for the model's card.
@@ -89,7 +89,7 @@ def fit(
             nothing.
 
     Raises:
-        ValueError: The model does not fit the data, a budget cannot be met, or the
+        ValueError: The model does not match the data, a budget cannot be met, or the
             folder holds another training.
         FloatingPointError: The loss became NaN or infinite.
 
@@ -104,7 +104,7 @@ def fit(
             "expected at most one of them."
         )
     cost = model.cost(convention)
-    _check_budget(max_macs, cost)  # rather now than after the training
+    _check_budget(max_macs, cost)  # now, not after the training
     chosen_by = None
     if max_macs is not None:
         choose, chosen_by = measure.within(max_macs), {"max_macs": round(max_macs)}

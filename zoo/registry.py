@@ -51,7 +51,7 @@ def record(name: str | os.PathLike) -> ModelRecord:
     """
     if is_keras_file(name):
         raise ValueError(
-            f"{name} is a file of Keras, which holds no record; zoo.save writes one."
+            f"{name} is a .keras file, which holds no record; zoo.save writes one."
         )
     path = _folder(name) / CONFIG
     return records.read(path, ModelRecord, assume=ModelRecord)
@@ -89,7 +89,7 @@ def load(
 
     Raises:
         ValueError: There is no such model (the message names near matches), its files
-            are damaged, or `max_macs` is out of reach (the message says what is not).
+            are damaged, or `max_macs` is too low (the message gives the minimum).
         FileNotFoundError: The weights are missing.
 
     Example:
@@ -178,8 +178,8 @@ class Front(tuple[ModelPoint, ...]):
         """Load the most accurate model within a budget, its thresholds set.
 
         Args:
-            max_macs: The most that an image may cost on average, a count, in the
-                front's convention.
+            max_macs: Highest allowed average MACs per image, a count in the front's
+                convention.
 
         Raises:
             ValueError: The budget cannot be met; the message says what can.
@@ -191,7 +191,7 @@ class Front(tuple[ModelPoint, ...]):
 
 
 def pareto(data: str, convention: str = "standard") -> Front:
-    """What the pretrained models of a data set offer together.
+    """The best settings of all pretrained models of a data set together.
 
     Args:
         data: The data set's name, such as "cifar10".
@@ -241,17 +241,18 @@ def save(
 ) -> ModelRecord:
     """Write a model to a folder that `load` reads, with its card.
 
-    Weights are stored in half precision where they are kernels (vectors, such as those
-    of batch normalisation, stay in single precision). What is measured is measured on
-    the weights as stored. The files are written aside and renamed together at the end;
-    should a kill fall between the renames, `load` sees it by the checksum.
+    Kernels are stored in half precision; vectors, such as those of batch normalisation,
+    stay in single precision. Results are measured with the weights as stored. The files
+    are written under temporary names and renamed together at the end; if the process is
+    killed between the renames, `load` notices by the checksum.
 
     Args:
         model: The model.
-        folder: Where to; made if it does not exist. Its name becomes the model's.
-        dataset: Measures the model on its test part, and the threshold frontier on its
-            validation part; without one the card has no figures, and the frontier is
-            the model's.
+        folder: Folder to write; created if it does not exist. Its name becomes the
+            model's.
+        dataset: Data to measure the model on (test part) and its threshold frontier
+            (validation part). Without it the card has no results, and the model's own
+            frontier is kept.
         training: How the model was trained, for the card; see
             `zoo.measure.provenance`.
         notes: Sentences for the card.

@@ -62,14 +62,14 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def exit_limits(thresholds: Sequence[float]) -> np.ndarray:
-    """The confidence that each exit asks for, the final classifier's last.
+    """The confidence that each exit requires, the final classifier's last.
 
     Args:
         thresholds: One per exit but the last; 1 switches an exit off.
 
     Returns:
-        Single-precision numbers, one per exit. No confidence reaches 2, which an exit
-        that is off asks for, and every one reaches the final classifier's -1.
+        Single-precision numbers, one per exit: 2 for an exit that is off, which no
+        confidence reaches, and -1 for the final classifier, which every one reaches.
     """
     limits = [2.0 if threshold == 1 else threshold for threshold in thresholds]
     return np.array([*limits, -1.0], np.float32)
@@ -105,9 +105,9 @@ def run_segments(
     the number of images.
 
     Args:
-        segments: One function per exit in use. It takes what the one before gave on
-            (the first takes images), and returns logits and, but for the last, the
-            features for the next one.
+        segments: One function per exit in use. It takes the features that the one
+            before returned (the first takes images), and returns logits and, except
+            for the last, the features for the next one.
         exits: Index of the exit that each segment ends at, the final one last.
         images: The input, one image per row.
         num_classes: Number of classes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -33,8 +34,8 @@ class CommandLine:
     Args:
         package: The package, such as "zoo".
         description: What `--help` prints; `%(prog)s` stands for the program's name.
-        errors: Exceptions that are the user's to mend: their message is printed,
-            without a traceback.
+        errors: Exceptions that the user can do something about: their message is
+            printed, without a traceback.
         interrupted: What to print after Ctrl-C.
         keras: Whether every command needs Keras; see `command`.
 
@@ -97,6 +98,23 @@ class CommandLine:
         sub.set_defaults(run=run, keras=keras or self.keras)
         return sub
 
+    def group(self, name: str, summary: str) -> CommandLine:
+        """Declare a command that has commands of its own.
+
+        Args:
+            name: What the user types before the name of one of them.
+            summary: A sentence for the list of commands and for its own `--help`.
+
+        Returns:
+            A command line to declare these commands with.
+        """
+        sub = self._commands.add_parser(name, help=summary, description=summary)
+        inner = copy.copy(self)
+        inner._commands = sub.add_subparsers(
+            dest="subcommand", required=True, metavar="COMMAND"
+        )
+        return inner
+
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command that the arguments name; returns the exit status.
 
@@ -128,10 +146,10 @@ def program(package: str) -> str:
 
 
 def process(package: str) -> list[str]:
-    """The beginning of a command that starts a package's commands in a new process.
+    """The first words of a command line that runs a package in a new process.
 
-    It is the script `aebnas` where that is running: `python -m` would start a file of
-    the package's name in the user's folder.
+    They name the script `aebnas` if that is what is running: `python -m` might find a
+    file of the package's name in the user's folder.
     """
     script = pathlib.Path(sys.argv[0])
     if script.stem == "aebnas":
@@ -147,9 +165,9 @@ def version() -> str:
 def import_keras() -> None:
     """Import Keras and its backend without what TensorFlow logs.
 
-    The one place that silences it: `TF_CPP_MIN_LOG_LEVEL` does so for everything that
-    TensorFlow says once it runs; what it writes while it is being imported does not
-    heed that. Set to less than 3 by the user, the variable shows everything again.
+    `TF_CPP_MIN_LOG_LEVEL=3` silences TensorFlow once it runs, but not while it is being
+    imported; until then standard error is held back. If the user sets the variable to
+    less than 3, everything is shown.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent() if level == "3" else contextlib.nullcontext():
@@ -161,7 +179,7 @@ def import_keras() -> None:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep back what the process writes to standard error, unless something fails."""
+    """Hold back standard error of the process, unless something fails."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         shown = os.dup(2)
@@ -226,7 +244,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def console(width: int = 120) -> Console:
-    """Standard output; `width` is for where no terminal says how wide it is."""
+    """Standard output; `width` is used where it is no terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=width)
 

@@ -2,7 +2,7 @@
 
 Keras's own weight files name a group by the class and the order of its layer, so that
 renaming a class breaks them, and reordering layers of equal shapes loads the wrong
-weights in silence. Here a weight is found by its layer's name, or not at all.
+weights silently. Here a weight is found by its layer's name, or not at all.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def dumps(
 
     Args:
         values: Arrays; a "/" in a path makes a group.
-        attributes: What else to note, plain numbers and text.
+        attributes: Further facts, plain numbers and text.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

@@ -12,7 +12,6 @@ from zoo.terminal import (
     CommandLine,
     add_data_dir,
     add_json,
-    add_load,
     print_json,
     print_table,
 )
@@ -24,7 +23,6 @@ def add(commands: CommandLine) -> None:
         "list", list_experiments, "List the experiments, and which have records."
     )
     shared.add_results(sub)
-    add_load(sub)
     add_json(sub)
 
     sub = commands.command(
@@ -47,7 +45,6 @@ def add(commands: CommandLine) -> None:
     shared.add_results(
         sub, pathlib.Path("results"), "where records go (default: results)"
     )
-    add_load(sub)
 
 
 def list_experiments(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "finetune",
         finetune,
-        "Fine-tune a pretrained model on digits, against the same from random.",
+        "Fine-tune a pretrained model and a random one on digits, and compare.",
         keras=True,
     )
     sub.add_argument("--model", default="aebnas_cifar10_small")

@@ -6,20 +6,21 @@ import argparse
 import pathlib
 from typing import Any
 
+from reproduce.records import RESULTS
 from zoo.files import write_text
-
-SHIPPED = pathlib.Path(__file__).parents[1] / "results"
+from zoo.terminal import add_load
 
 
 def add_results(
     parser: argparse.ArgumentParser,
-    default: pathlib.Path = SHIPPED,
+    default: pathlib.Path = RESULTS,
     text: str = "folder of records (default: the recorded results of a checkout)",
 ) -> None:
-    """The option `--results`."""
+    """The option `--results`, and `--load` for what records may mention."""
     parser.add_argument(
         "--results", type=pathlib.Path, default=default, metavar="DIR", help=text
     )
+    add_load(parser)
 
 
 def add_out(

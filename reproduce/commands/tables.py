@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from reproduce.commands import options as shared
-from zoo.terminal import CommandLine, add_json, add_load, print_json
+from zoo.terminal import CommandLine, add_json, print_json
 
 FORMATS = ("markdown", "latex", "csv")
 
@@ -16,15 +16,14 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "table",
         table,
-        "Print a table: published beside measured, or measurements alone.",
+        "Print a table of published and measured results.",
         "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
-        "oracles, models, baselines, guess, finetune, pixel_exact, and those that a\n"
-        "file given by --load registers.",
+        "oracles, models, baselines, guess, finetune, skipping, pixel_exact, and\n"
+        "those that a file given by --load registers.",
     )
     sub.add_argument("table", metavar="NAME")
     sub.add_argument("--format", choices=FORMATS, default="markdown")
     shared.add_results(sub)
-    add_load(sub)
     add_json(sub)
 
     sub = commands.command(
@@ -39,7 +38,6 @@ def add(commands: CommandLine) -> None:
         "verify", verify, "Recompute every derived value in the records."
     )
     shared.add_results(sub)
-    add_load(sub)
 
 
 def table(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The paper's tables, and those of `docs/results.md`, from records alone."""
+"""The paper's tables, and those of `docs/results.md`, made only from records."""
 
 from reproduce.tables import comparison, measurements, models
 from reproduce.tables.forms import FORMATS

@@ -213,7 +213,7 @@ def order(rows: Sequence[Row], scale: str = "") -> str:
         if row.kind == "measured" and row.system in CLAIM and row.score is not None
     }
     if set(found) != set(CLAIM):
-        return "The paper's order is not tested: not every method has records."
+        return "The paper's order is not tested: some methods have no records."
     ranked = sorted(found.values(), key=lambda row: -row.score)
     listed = ", ".join(f"{r.system} {number(r.score, r.score_spread)}" for r in ranked)
     holds = tuple(row.system for row in ranked) == CLAIM
@@ -253,9 +253,9 @@ def _note(data: str) -> str:
     target = max(e.target_macs for e in EXPERIMENTS.values() if e.data == data)
     return (
         "MACs in the `aebnas` convention. Measured on the test split; score: accuracy "
-        "in percent, less a tenth of the deviation of the average MACs from "
+        "in percent, minus a tenth of the deviation of the average MACs from "
         f"{target / 1e6:g} M in percent. An empty cell: not available, or it does not "
-        "apply. Differences are between trainings that differ, see the last column."
+        "apply. Differences are between different trainings; see the last column."
     )
 
 
@@ -268,7 +268,7 @@ def _compared(data: str, results: pathlib.Path) -> Table:
 
 
 def _searches(results: pathlib.Path) -> Table:
-    """The searches on CIFAR-10 alone."""
+    """Only the searches on CIFAR-10."""
     scale, rows = complete(results)
     names = [e.name for e in EXPERIMENTS.values() if e.data == "cifar10"]
     minutes = [each.wall_seconds / 60 for each in runs.load(scale, results, names)]
@@ -291,7 +291,7 @@ def _ablation(results: pathlib.Path) -> Table:
 
 
 def _alike(results: pathlib.Path) -> Table:
-    """The methods' scores if the thresholds of all are chosen in the same way."""
+    """The methods' scores if all thresholds are chosen in the same way."""
     scale, _ = complete(results)
     rows = []
     for each in EXPERIMENTS.values():
@@ -317,10 +317,10 @@ def _alike(results: pathlib.Path) -> Table:
                 )
             )
     return Table(
-        ("method", "seeds", "as the method chose", "thresholds chosen alike"),
+        ("method", "seeds", "thresholds of the method", "chosen in the same way"),
         rows,
-        "Scores on the validation split. Chosen alike: the threshold setting with the "
-        "best score, of all settings of all candidates.",
+        "Scores on the validation split. Chosen in the same way: the threshold setting "
+        "with the best score, of all settings of all candidates.",
     )
 
 

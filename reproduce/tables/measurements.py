@@ -1,11 +1,17 @@
-"""Surrogates, oracles, fine-tuning and pixel-exact pictures, from their records."""
+"""Surrogates, oracles, fine-tuning, skipping and pixel-exact pictures, from records."""
 
 from __future__ import annotations
 
 import pathlib
 
 from reproduce import archive, finetune, oracles, published, records
-from reproduce.records import FinetuneRecord, PixelExactRecord, SurrogateQualityRecord
+from reproduce.records import (
+    BenchmarkRecord,
+    FinetuneRecord,
+    PixelExactRecord,
+    SurrogateQualityRecord,
+)
+from reproduce.tables.models import SHIPPED
 from reproduce.tables.registry import Table, register
 from zoo.cards import million, percent
 
@@ -114,7 +120,35 @@ def _pixel_exact(results: pathlib.Path) -> Table:
     )
 
 
+def _skipping(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.SKIPPING, BenchmarkRecord),
+        command=f"python -m zoo benchmark {SHIPPED}",
+    )
+    versions, backend = record.provenance["versions"], record.provenance["backend"]
+    return Table(
+        (
+            *("batch", "full, images/s", "skipping, images/s"),
+            *("speed-up", "segments allow", "MACs ratio"),
+        ),
+        [
+            (
+                str(speed.batch_size),
+                f"{speed.full_images_per_second:,.0f}",
+                f"{speed.early_images_per_second:,.0f}",
+                f"{speed.speedup:.2f}",
+                f"{speed.segments_speedup:.2f}",
+                f"{speed.macs_ratio:.2f}",
+            )
+            for speed in record.speeds
+        ],
+        f"`{record.model}` on {record.provenance['hardware']}, {backend} "
+        f"{versions[backend]}.",
+    )
+
+
 register("surrogates", _surrogates)
+register("skipping", _skipping)
 register("oracles", _oracles)
 register("finetune", _finetune)
 register("pixel_exact", _pixel_exact)

@@ -12,7 +12,7 @@ from zoo import exits, registry
 from zoo.cards import million, percent
 from zoo.exits import OperatingPoint
 
-# The baselines that were trained alike, for as long as one another.
+# The baselines that were trained in the same way, for the same number of epochs.
 SEARCHED, FIXED, STATIC = (
     f"cifar10_small_{name}" for name in ("searched", "fixed", "static")
 )

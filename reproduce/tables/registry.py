@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reproduce.records import RESULTS, check_folder
-from zoo.names import unknown
+from zoo.names import add, find
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,7 @@ def register(name: str, function: Callable[[pathlib.Path], Table]) -> None:
     Raises:
         ValueError: There is a table of that name.
     """
-    if name in TABLES:
-        raise ValueError(f"There is already a table {name!r}.")
-    TABLES[name] = function
+    add(TABLES, "table", name, function)
 
 
 def table(name: str, results: str | os.PathLike = RESULTS) -> Table:
@@ -77,6 +75,4 @@ def table(name: str, results: str | os.PathLike = RESULTS) -> Table:
         ValueError: There is no such table, or a record is damaged.
         FileNotFoundError: The folder or a record is missing.
     """
-    if name not in TABLES:
-        raise ValueError(unknown("table", name, TABLES))
-    return TABLES[name](check_folder(results))
+    return find(TABLES, "table", name)(check_folder(results))

@@ -1,4 +1,4 @@
-"""`search benchmark`: what an iteration costs beside the training of its candidates."""
+"""`search benchmark`: how long an iteration takes, without training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.terminal import CommandLine, add_json
 
 def add(commands: CommandLine) -> None:
     """Declare the command."""
-    summary = "Time an iteration of the search, the training left out."
+    summary = "Time an iteration of the search, without training."
     command = commands.command("benchmark", run, summary)
     command.add_argument(
         "--trials", type=int, default=340, help="on record (default: 340)"
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         return print_json([to_dict(each) for each in results])
     print_table(
-        ("surrogate", "trials on record", "seconds an iteration"),
+        ("surrogate", "trials on record", "seconds per iteration"),
         [[r.surrogate, str(r.trials), f"{r.seconds:.2f}"] for r in results],
     )
 

@@ -57,12 +57,12 @@ def add(commands: CommandLine) -> None:
     option(
         "initial_trials",
         int,
-        "candidates drawn at random first (default: 4 in 10 trials, at most 100)",
+        "candidates drawn at random first (default: 40 %% of trials, at most 100)",
     )
-    option("batch_size", int, "candidates (not images) of an iteration")
+    option("batch_size", int, "candidates (not images) per iteration")
     option("surrogate", str, "what predicts metrics", choices=("adaptive", "mlp"))
-    option("population", int, "of NSGA-II")
-    option("generations", int, "of NSGA-II on surrogates")
+    option("population", int, "population of NSGA-II")
+    option("generations", int, "generations of NSGA-II on surrogates")
     command.add_argument(
         "--objectives", nargs="+", metavar="METRIC", help="what to improve"
     )
@@ -89,10 +89,12 @@ def add(commands: CommandLine) -> None:
     for name, kind in (("epochs", int), ("learning_rate", float)):
         option(name, kind, "(default: the recipe's)")
     command.add_argument("--train-batch-size", type=int, help="(default: the recipe's)")
-    option("train_images", int, "train on so many images (default: all)")
-    option("initial_weights", str, "model to take fitting weights from (default: none)")
+    option("train_images", int, "train on this many images (default: all)")
+    option(
+        "initial_weights", str, "model to copy matching weights from (default: none)"
+    )
     option("latency_batch_size", int, "also measure latency in batches of this size")
-    option("workers", int, "train so many candidates at once on this machine")
+    option("workers", int, "train this many candidates at once on this machine")
     add_load(command)
 
 

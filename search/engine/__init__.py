@@ -1,6 +1,6 @@
 """The seam to keras-tuner: nothing outside this folder imports it.
 
-keras-tuner (1.4.8) sums a list of objectives, takes the seed 0 for none, keeps the
+keras-tuner (1.4.8) sums a list of objectives, treats the seed 0 as none, keeps the
 oracle's lock when a synchronised method raises, does not send a worker's error
 messages, and prints values that its processes exchange. What is done about that needs
 private names; `tests/search/test_contract_keras_tuner.py` says which one a new version

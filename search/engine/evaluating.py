@@ -32,7 +32,7 @@ class TrialTuner(keras_tuner.Tuner):
 
     Args:
         oracle: What to try.
-        directory: Folder of the search; what is there is read back.
+        directory: Folder of the search; earlier trials in it are read.
     """
 
     def __init__(self, oracle: ParetoOracle, directory: str | os.PathLike) -> None:
@@ -79,7 +79,7 @@ class TrialTuner(keras_tuner.Tuner):
             raise error.__cause__ or RuntimeError(str(error)) from error
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """keras-tuner's question for a trial's metrics."""
+        """Called by keras-tuner for a trial's metrics."""
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         (folder / FAILURE).unlink(missing_ok=True)  # of an interrupted attempt
         try:

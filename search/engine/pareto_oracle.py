@@ -24,21 +24,21 @@ class ParetoOracle(keras_tuner.Oracle):
     """An oracle that keeps objectives apart instead of summing them.
 
     Subclasses define `populate_space`, as for any keras-tuner oracle. Everything that
-    this class answers is computed from the trials themselves, so that it holds after
+    this class returns is computed from the trials themselves, so that it is right after
     failed trials, with several workers and after a reload.
 
     Args:
         objectives: Objects with a name and a direction, such as
             `keras_tuner.Objective`s, or names of metrics to minimise.
-        constraints: Limits on metrics. Trials that break one are in no front.
+        constraints: Limits on metrics. Trials that violate one are on no front.
         reference: Reference point of the hypervolume, one value per objective. Default:
             1 % worse than the worst of the first `initial_trials` completed trials.
-        ideal: Best conceivable values, the other corner of the box of which the
+        ideal: Best possible values, the other corner of the box of which the
             hypervolume is a share. Default: zeros, if all objectives are minimised.
         initial_trials: Trials that are drawn at random before anything is learnt.
-        max_trials: Trials to start, the failed ones counted.
+        max_trials: Trials to start, including those that fail.
         seed: Seed, 0 or more.
-        max_failures: So many failed trials in a row end the search.
+        max_failures: This many failed trials in a row end the search.
         **kwargs: For `keras_tuner.Oracle`.
 
     Attributes:
@@ -80,7 +80,7 @@ class ParetoOracle(keras_tuner.Oracle):
             seed=int(seed),
             **kwargs,
         )
-        self.seed = int(seed)  # keras-tuner takes 0 for none
+        self.seed = int(seed)  # keras-tuner treats 0 as none
         self.verbose = 0
         self.constraints = tuple(constraints)
         self.initial_trials = int(initial_trials)
@@ -116,7 +116,7 @@ class ParetoOracle(keras_tuner.Oracle):
         }
 
     def is_feasible(self, trial: Trial) -> bool:
-        """Whether a completed trial keeps all constraints."""
+        """Whether a completed trial satisfies all constraints."""
         return limits.is_feasible(self.values(trial), self.constraints)
 
     def pareto_trials(self) -> list[Trial]:
@@ -175,7 +175,7 @@ class ParetoOracle(keras_tuner.Oracle):
     # What keras-tuner calls.
 
     def score_trial(self, trial: Trial) -> None:
-        """keras-tuner wants one number: the first objective. Nothing here uses it."""
+        """Set what keras-tuner calls the score: the first objective. It is not used."""
         trial.score = self.values(trial)[self.objective.name]
         trial.best_step = 0
 

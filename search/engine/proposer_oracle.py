@@ -21,11 +21,11 @@ from search.space import SearchSpace, SpaceExhaustedError, shown
 class ProposerOracle(ParetoOracle):
     """An oracle that tries what a proposer proposes.
 
-    Candidates come in batches: first a random sample, then what the proposer answers. A
+    Candidates come in batches: first a random sample, then what the proposer returns. A
     batch is made when the one before has been handed out, from all trials completed by
-    then, so that no worker ever waits; with one worker those are all. No candidate is
-    proposed twice. The random numbers depend on the seed and on the count of trials
-    alone, so that an interrupted search takes the course it would have taken.
+    then, so that no worker ever waits; with one worker those are all trials. No
+    candidate is proposed twice. The random numbers depend only on the seed and the
+    number of trials, so that an interrupted search gives the same result.
 
     Args:
         proposer: What proposes; see `search.proposers.Proposer`.
@@ -79,7 +79,7 @@ class ProposerOracle(ParetoOracle):
         ]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """keras-tuner's question for the next candidate."""
+        """Called by keras-tuner for the next candidate."""
         known = {tuple(self.genes(trial).tolist()) for trial in self.trials.values()}
         self._queue = [genes for genes in self._queue if tuple(genes) not in known]
         if not self._queue:

@@ -14,7 +14,7 @@ SHIFT = 4  # pixels, each way; black moves in
 
 
 class Batches:
-    """Full batches, shifted and mirrored, that depend on seed and epoch alone.
+    """Full batches, shifted and mirrored, that depend only on seed and epoch.
 
     Args:
         dataset: Its `train` part is used.
@@ -23,7 +23,7 @@ class Batches:
             for them and their mirror images, `(images, 2, classes)`.
 
     Raises:
-        ValueError: There are too few images, or the teacher does not fit.
+        ValueError: There are too few images, or the teacher does not match.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Batches:
         return len(self.labels) // self.plan.batch_size
 
     def of(self, epoch: int, first: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Images, labels and what to learn, from batch `first` of an epoch on."""
+        """Images, labels and targets, from batch `first` of an epoch on."""
         rng = np.random.default_rng([self.plan.seed, 1, epoch])
         count, side = len(self.labels), self.padded.shape[1] - 2 * SHIFT
         order = rng.permutation(count)

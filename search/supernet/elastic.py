@@ -47,7 +47,7 @@ def forward(
         choice: The sub-network. Integers in NumPy arrays are compiled in; tensors are
             not, so that one graph serves every sub-network.
         statistics: Mean and variance of every batch normalisation, from
-            `search.supernet.evaluation.calibrate`. Default: those of the batch.
+            `search.supernet.network`. Default: those of the batch.
         collect: Whether to return the batch's statistics.
 
     Returns:

@@ -29,7 +29,7 @@ class Supernet:
     """Shared weights, and one compiled step for every sub-network.
 
     Args:
-        weights: By name, as `elastic.shapes` lists them.
+        weights: By name, as `shared.shapes` lists them.
 
     Raises:
         ValueError: A weight is missing, unknown, or has another shape.
@@ -43,7 +43,9 @@ class Supernet:
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         if "final_classifier/bias" not in weights:
-            raise ValueError("These are no weights of a supernet: no final classifier.")
+            raise ValueError(
+                "These are no weights of a supernet: they have no final classifier."
+            )
         self.num_classes = len(weights["final_classifier/bias"])
         expected = shared.shapes(self.num_classes)
         wrong = [
@@ -88,7 +90,7 @@ class Supernet:
         """Read what `save` wrote, or the checkpoint of a training.
 
         Raises:
-            ValueError: The file holds something else.
+            ValueError: The file holds no supernet.
             FileNotFoundError: There is no such file.
         """
         try:

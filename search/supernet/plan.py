@@ -46,7 +46,7 @@ class Phase:
             )
 
     def rate(self, epochs: float) -> float:
-        """The learning rate after so many epochs of the phase."""
+        """The learning rate after this many epochs of the phase."""
         if epochs < self.ramp:
             return self.learning_rate * epochs / self.ramp
         done = (epochs - self.ramp) / max(self.epochs - self.ramp, 1e-9)
@@ -55,13 +55,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole training: SGD with Nesterov momentum through one phase after another.
+    """The whole training: SGD with Nesterov momentum, in phases.
 
     Args:
         phases: In order. The first trains the largest network alone: with all
             sub-networks from the first step the result is worse (DepS, ECCV 2024).
         batch_size: Images in a step.
-        momentum: Of SGD.
+        momentum: Momentum of SGD.
         weight_decay: Coefficient of the L2 penalty; not on batch normalisation and
             biases.
         clip_norm: Largest global norm of a gradient.

@@ -2,8 +2,8 @@
 
 The sandwich rule of BigNAS (Yu et al., ECCV 2020): a step sums the gradients of the
 largest, the smallest and some random sub-networks; all but the largest learn from its
-answers. Interrupted training continues in the middle of an epoch and takes the course
-that it would have taken.
+answers. An interrupted training continues in the middle of an epoch and gives the same
+result.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def train(
     minutes: float = 4.0,
     stop_after: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Train a supernet on a data set's `train` part; nothing else of it is looked at.
+    """Train a supernet on a data set's `train` part; its other parts are not used.
 
-    The folder gets `training.json`, `log.csv` (a line an epoch) and `checkpoint.npz`,
+    The folder gets `training.json`, `log.csv` (a line per epoch) and `checkpoint.npz`,
     replaced atomically. The same call continues an interrupted training. Phases that
     have not begun may be changed then.
 
     Args:
-        folder: Where checkpoint and logs go.
+        folder: Folder for checkpoint and logs.
         dataset: The data set.
         plan: How to train.
         teacher: Logits of a teacher for the training images, `(images, classes)`, or
@@ -57,7 +57,7 @@ def train(
         The shared weights by name.
 
     Raises:
-        ValueError: The folder holds another training, or the teacher does not fit.
+        ValueError: The folder holds another training, or the teacher does not match.
         FloatingPointError: The loss became NaN or infinite.
     """
     folder = pathlib.Path(folder)
@@ -290,7 +290,7 @@ def _check_same_training(
             changed.append("phases")
         if changed:
             raise ValueError(
-                f"{folder} holds a training with another {', '.join(changed)}. Use "
+                f"{folder} holds a training that differs in {', '.join(changed)}. Use "
                 "the same settings to continue it, or another folder."
             )
     write_text(path, json.dumps(settings, indent=1))

@@ -33,7 +33,7 @@ LABELS = {
     "search": [
         *("random candidates", "proposed candidates", "front of candidates"),
         *("front of all thresholds", "target", "hypervolume (share of the box)"),
-        *("aebnas on cifar10", "validation error (%)", "from here proposed"),
+        *("aebnas on cifar10", "validation error (%)", "proposed from here on"),
     ],
     "surrogates": ["true error (%)", "predicted average MACs (millions)"],
 }
@@ -111,10 +111,17 @@ def test_without_matplotlib_the_error_says_what_to_install(
     for name in ("figures.exits", "figures.style"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(SystemExit) as stopped:
-        main(["exits", "aebnas_digits", "--out", str(tmp_path / "figure.png")])
-    assert stopped.value.code == 1
+    out = tmp_path / "figure.png"
+    assert main(["exits", "aebnas_digits", "--out", str(out)]) == 1
     assert 'pip install ".[figures,search]"' in capsys.readouterr().err
+
+
+def test_a_file_of_the_user_is_run_first(fail, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("raise RuntimeError('mine')", encoding="utf-8")
+    assert "own.py cannot be loaded: RuntimeError: mine" in fail(
+        "exits", "aebnas_digits", "--load", path
+    )
 
 
 @pytest.mark.parametrize("figure", ["frontier", "thresholds", "examples"])

@@ -36,7 +36,7 @@ def test_only_their_reading_and_convention_agree_with_the_archive(entries):
         assert (row.first_exit < 0.01e6) == (row.all_exits < 0.05e6) == agrees
 
 
-def test_published_static_networks_are_met_in_their_alignment_alone():
+def test_published_static_networks_match_only_in_their_alignment():
     for row, (entry, *_) in zip(agreement.anchors(), agreement.ANCHORS, strict=True):
         assert row.resolution == entry["r"]
         for key in ("macs", "parameters"):

@@ -240,7 +240,7 @@ def test_the_order_names_methods_no_further_apart_than_their_spread():
     assert sentence.endswith("No further apart than their spread: AEBNAS and NACHOS.")
 
 
-def test_the_order_of_one_seed_is_said_to_say_little():
+def test_the_order_of_one_seed_has_a_warning():
     rows = list(map(searched, ("AEBNAS", "NACHOS", "EDANAS"), (3, 2, 1), [None] * 3))
     assert comparison.order(rows).endswith("EDANAS 1.00. One seed says little.")
 
@@ -355,7 +355,7 @@ def test_the_table_of_surrogates_is_that_of_the_record(call):
         assert row["seed"] == "1"
 
 
-def test_the_convention_is_said_in_every_form(write, tmp_path, capsys):
+def test_the_convention_is_named_in_every_form(write, tmp_path, capsys):
     for form in FORMATS:
         assert main(["table", "svhn", "--format", form]) == 0
         out, err = capsys.readouterr()
@@ -505,7 +505,7 @@ def test_thresholds_chosen_alike_are_at_least_as_good_on_the_validation_split():
     for row in rows:
         own, alike = (
             float(row[column].split(" ± ")[0])
-            for column in ("as the method chose", "thresholds chosen alike")
+            for column in ("thresholds of the method", "chosen in the same way")
         )
         assert own < alike
         name = next(n for n, system in SYSTEMS.items() if system == row["method"])

@@ -329,7 +329,7 @@ def test_a_record_that_is_not_whole_is_named(change, named, results, fail):
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
-def test_a_folder_without_records_is_not_said_to_agree(folder, tmp_path, fail):
+def test_a_folder_without_records_fails(folder, tmp_path, fail):
     wanted = tmp_path / folder
     assert f"no records in {wanted};" in fail("verify", "--results", wanted)
 

@@ -235,7 +235,7 @@ def test_the_environment_says_who_is_a_worker(monkeypatch):
             assert theirs == expected, broken(f"{name} is another kind of process.")
 
 
-def test_a_worker_reaches_the_objective_alone():
+def test_a_worker_reaches_only_the_objective():
     from keras_tuner.src.distribute.oracle_client import OracleClient
 
     methods = ("create_trial", "end_trial", "update_trial", "get_trial", "get_space")

@@ -65,7 +65,7 @@ def test_help_of_a_command_says_how_to_call_it(name, capsys):
     assert f"python -m search {name}" in capsys.readouterr().out
 
 
-def test_help_tells_commands_and_methods(capsys):
+def test_help_lists_commands_and_methods(capsys):
     for arguments, texts in (
         (["--help"], ["run", "front", "benchmark", "it continues"]),
         (["run", "--help"], [*search.METHODS, "(default: 340)", "at most 100"]),
@@ -144,7 +144,7 @@ def test_front_finds_the_best_setting_within_a_budget(run, finished, record):
     assert found["accuracy"] == max(point["accuracy"] for point in fine)
 
 
-def test_a_budget_that_nothing_meets_says_what_can_be_had(fail, finished, record):
+def test_a_budget_that_nothing_meets_says_what_is_reachable(fail, finished, record):
     message = fail("front", finished.folder, "--max-macs", 1000)
     cheapest = record.settings_front[0].average_macs
     assert f"the cheapest setting needs {cheapest:,.0f}" in message
@@ -184,7 +184,7 @@ def test_front_of_a_file_that_is_no_record(fail, finished):
 # Architecture
 
 
-def test_the_architecture_of_a_member_is_written_from_the_record_alone(
+def test_the_architecture_of_a_member_is_written_from_just_the_record(
     run, finished, record, kept, tmp_path
 ):
     out, trial = tmp_path / "found.json", record.front[-1]
@@ -265,7 +265,7 @@ def test_writing_asks_which_member(fail, finished, tmp_path, option):
     assert not (tmp_path / "found").exists()
 
 
-def test_a_member_is_not_exported_from_a_record_alone(fail, record, kept, tmp_path):
+def test_a_member_is_not_exported_from_just_a_record(fail, record, kept, tmp_path):
     options = ("--trial", record.front[0], "--export", tmp_path / "found")
     assert f"{kept} holds no search" in fail("front", kept, *options)
     assert not (tmp_path / "found").exists()
@@ -297,7 +297,7 @@ def test_front_of_a_folder_without_a_search(fail, tmp_path):
 # run
 
 
-def test_run_searches_and_tells_the_progress(run, tmp_path, untrained):
+def test_run_searches_and_shows_the_progress(run, tmp_path, untrained):
     folder = tmp_path / "s"
     out = run("run", "--directory", folder, *BRIEF, "--trials", 2)
     assert out == f"Done. python -m search front {folder}\n"
@@ -342,7 +342,7 @@ def test_progress_counts_failures_and_renews_its_line_on_a_terminal(
     assert run.err.endswith("\n")
 
 
-def test_progress_with_a_target_tells_the_best_score(run, tmp_path, fake):
+def test_progress_with_a_target_shows_the_best_score(run, tmp_path, fake):
     target = 3e6
     run("run", "--directory", tmp_path, *BRIEF, "--trials", 3, "--target-macs", target)
     scores = [
@@ -356,7 +356,7 @@ def test_progress_with_a_target_tells_the_best_score(run, tmp_path, fake):
 
 def test_run_refuses_a_folder_of_another_search(fail, finished):
     message = fail("run", "--directory", finished.folder, *BRIEF, "--seed", 3)
-    assert "holds a search with another seed" in message
+    assert "holds a search that differs in seed" in message
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_run_refuses_a_folder_of_another_search(fail, finished):
         (["--resolutions", "33"], "resolutions holds 33; expected 32, 36"),
         (["--epochs", "0"], "Recipe.epochs is 0"),
         (["--max", "parameters", "few"], "--max has 'few'; expected a number"),
-        (["--target-macs", "-1"], "target_macs is -1.0; expected above 0"),
+        (["--target-macs", "-1"], "target_macs is -1.0; expected more than 0"),
         (["--initial-weights", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
     ],
     ids=" ".join,
@@ -465,7 +465,7 @@ def test_workers_run_the_same_command(monkeypatch):
     assert len(launched) == len(ran) == 1
 
 
-def test_no_workers_are_no_workers(fail):
+def test_less_than_one_worker_is_refused(fail):
     assert "workers is 0" in fail("run", "--directory", "d", "--workers", 0)
 
 

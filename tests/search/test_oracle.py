@@ -94,7 +94,7 @@ def report(oracle, *results):
 
 
 def drive(oracle, answer, trials=None):
-    """Search to the end, or so many trials; `answer` makes metrics from genes."""
+    """Search to the end, or this many trials; `answer` makes metrics from genes."""
     for _ in itertools.count() if trials is None else range(trials):
         trial = oracle.create_trial("w")
         if trial.status == "STOPPED":
@@ -288,7 +288,7 @@ def test_the_default_reference_is_one_percent_beyond_the_worst_initial_trial(tmp
     assert oracle.reference_point() == pytest.approx((4.04, 19.8))
 
 
-def test_hypervolume_can_be_told_when_no_candidate_makes_an_error(tmp_path):
+def test_hypervolume_is_defined_when_no_candidate_makes_an_error(tmp_path):
     oracle = on(tmp_path, Unguided(initial_trials=2))
     report(oracle, {"a": 0.0, "b": 5.0}, {"a": 0.0, "b": 3.0}, {"a": 0.0, "b": 2.0})
     assert all(np.isfinite([v for _, v in oracle.hypervolume_history()]))
@@ -339,7 +339,7 @@ def test_the_state_is_json(kind, tmp_path, measure):
     assert json.loads(json.dumps(other)) == state
 
 
-def test_every_trial_that_ended_is_told(tmp_path):
+def test_every_trial_that_ended_is_reported(tmp_path):
     oracle, told = on(tmp_path, Unguided()), []
     oracle.on_trial = lambda *event: told.append(event)
     trials = report(oracle, {"a": 1.0, "b": 1.0}, "broken")
@@ -495,7 +495,7 @@ def test_a_kill_between_two_writes_changes_nothing(
     assert course(oracle) == course(whole)
 
 
-def test_a_state_older_than_the_trials_is_mended(tmp_path, measure):
+def test_a_state_older_than_the_trials_is_repaired(tmp_path, measure):
     make = functools.partial(random_search, **QUICK[random_search])
     oracle = drive(on(tmp_path, make()), measure, 2)
     state = tmp_path / "p" / "oracle.json"
@@ -624,7 +624,7 @@ def test_proposals_are_within_a_limit_more_often_than_by_chance_or_without_it(
     assert limited > 0.2 + max(free, random)
 
 
-def test_surrogates_are_judged_by_what_they_said_before_the_training(searched):
+def test_surrogates_are_judged_by_their_predictions_before_training(searched):
     oracle = searched(aebnas, 1)
     iterations = oracle.get_state()["iterations"]
     done = {tuple(oracle.genes(t)): oracle.values(t) for t in oracle.completed_trials()}
@@ -722,9 +722,9 @@ def test_a_constraint_has_a_surrogate_and_is_kept_more_often_than_by_chance(
         ({"population": 1}, "population is 1; expected 2 or more"),
         ({"generations": 0}, "generations is 0; expected 1 or more"),
         ({"surrogate": "forest"}, "surrogate is 'forest'; choose from mlp, adaptive"),
-        ({"target": 0}, "target is 0; expected above 0"),
-        ({"target": math.nan}, "target is nan; expected above 0"),
-        ({"limit": -1.0}, r"limit is -1\.0; expected above 0"),
+        ({"target": 0}, "target is 0; expected more than 0"),
+        ({"target": math.nan}, "target is nan; expected more than 0"),
+        ({"limit": -1.0}, r"limit is -1\.0; expected more than 0"),
         ({"target": 1.0, "limit": 1.0}, "target and limit are both given"),
         ({"target": 1.0, "objectives": ("error",)}, "With a target, .* two objectives"),
         ({"limit": 1.0, "objectives": ("a", "b", "c")}, "two .*; there are a, b, c"),

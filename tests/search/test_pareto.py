@@ -87,7 +87,7 @@ def test_a_front_by_hand():
 
 
 @pytest.mark.parametrize("nothing", [[], np.zeros((0, 2))])
-def test_nothing_has_no_front(nothing):
+def test_without_points_there_is_no_front(nothing):
     assert pareto.fronts(nothing) == []
     assert pareto.front(nothing).tolist() == []
 
@@ -147,7 +147,7 @@ def test_the_share_of_the_box_by_hand(points, expected):
 
 
 @pytest.mark.parametrize("points", [[], [(0, 1)], [(0, 2), (0, 1)]])
-def test_of_an_empty_box_the_share_is_0(points):
+def test_the_share_of_an_empty_box_is_0(points):
     assert pareto.hypervolume(points, (0, 2), ideal=(0, 0)) == 0
 
 
@@ -185,7 +185,7 @@ def test_no_point_is_worse_than_the_reference(count, data):
         lambda points: pareto.hypervolume(points, (4, 4)),
     ],
 )
-def test_points_that_are_none_are_rejected(function, points):
+def test_unusable_points_are_rejected(function, points):
     with pytest.raises(ValueError, match="expected finite numbers of shape"):
         function(points)
 
@@ -225,7 +225,7 @@ def test_a_value_that_is_not_a_number_is_not_within_limits():
         ({"minimum": 2, "maximum": 1}, "constraint on error is empty.*2.*above.*1"),
     ],
 )
-def test_a_constraint_without_sense_is_rejected(limits, message):
+def test_an_unusable_constraint_is_rejected(limits, message):
     with pytest.raises(ValueError, match=message):
         Constraint("error", **limits)
 
@@ -267,7 +267,7 @@ def test_objectives_can_be_walked_through():
         (["macs", Objective("error", None)], "error is None; expected"),
     ],
 )
-def test_objectives_without_sense_are_rejected(objectives, message):
+def test_unusable_objectives_are_rejected(objectives, message):
     with pytest.raises(ValueError, match=message):
         Objectives(objectives)
 

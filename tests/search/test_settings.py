@@ -140,7 +140,7 @@ def test_a_wrong_setting_is_named_before_anything_is_trained(changes, message):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_macs_to_aim_at_are_above_zero(method):
+def test_target_macs_must_be_positive(method):
     assert Settings(method=method, target_macs=1.0).target_macs == 1
     with pytest.raises(ValueError, match="-1"):
         Settings(method=method, target_macs=-1.0)
@@ -220,7 +220,7 @@ def test_the_tuner_gets_what_the_settings_say(tmp_path, first_digits):
 # Running
 
 
-def test_every_trial_is_told_and_the_oracle_returned(tmp_path, fake):
+def test_every_trial_is_reported_and_the_oracle_returned(tmp_path, fake):
     told = []
     oracle = run(QUICK, tmp_path / "s", on_trial=lambda o, t: told.append((o, t)))
     assert told == [(oracle, trial) for trial in oracle.completed_trials()]
@@ -254,7 +254,7 @@ def test_a_finished_search_returns_at_once(copy, finished):
 def test_a_folder_of_another_search_is_refused(finished):
     before = content(finished.folder)
     other = change(finished.settings, seed=2, population=7, space={"resolutions": [36]})
-    with pytest.raises(ValueError, match="another seed, population, space. Use the"):
+    with pytest.raises(ValueError, match="differs in seed, population, space. Use the"):
         run(other, finished.folder)
     assert content(finished.folder) == before
 
@@ -263,7 +263,7 @@ def test_other_data_of_the_same_name_are_refused(finished, monkeypatch):
     digits = data.load("digits")
     other = dataclasses.replace(digits, test=digits.test.take(100))
     monkeypatch.setattr(data, "load", lambda *_: other)
-    with pytest.raises(ValueError, match="another content of the data set"):
+    with pytest.raises(ValueError, match="differs in content of the data set"):
         run(finished.settings, finished.folder)
 
 
@@ -277,7 +277,7 @@ def test_more_trials_may_be_asked_for(tmp_path, fake):
     assert (noted["trials"], noted["initial_trials"]) == (12, 3)
     assert more.initial_trials == first.initial_trials == 3
     assert more.reference_point() == first.reference_point()
-    with pytest.raises(ValueError, match="another initial_trials"):
+    with pytest.raises(ValueError, match="differs in initial_trials"):
         run(change(LEARNING, trials=12, initial_trials=5), tmp_path)
 
 
@@ -580,10 +580,10 @@ def test_a_data_set_of_ones_own_has_to_be_passed_again(tmp_path, flowers, fake):
     again = read(tmp_path)[0]
     with pytest.raises(ValueError, match="no data set 'flowers'.*again, as `dataset`"):
         run(again, tmp_path)
-    with pytest.raises(ValueError, match="another data. Use the same settings"):
+    with pytest.raises(ValueError, match="differs in data. Use the same settings"):
         run(QUICK, tmp_path)
     other = dataclasses.replace(flowers, test=flowers.test.take(5))
-    with pytest.raises(ValueError, match="another content of the data set"):
+    with pytest.raises(ValueError, match="differs in content of the data set"):
         run(QUICK, tmp_path, dataset=other)
     with pytest.raises(ValueError, match="flowers is not the one that .* trained on"):
         export(tmp_path, "0", tmp_path / "found", dataset=other)

@@ -328,7 +328,7 @@ def test_a_sample_is_canonical_and_without_repetition(space):
     np.testing.assert_array_equal(space.canonical(genes), genes)
 
 
-def test_a_sample_depends_on_the_generator_alone():
+def test_a_sample_depends_only_on_the_generator():
     first, again, other = (FULL.sample(5, np.random.default_rng(s)) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

@@ -141,13 +141,13 @@ def test_scikit_learn_can_clone_it():
 
 
 @every_surrogate
-def test_a_quiet_fit_warns_of_nothing(name):
+def test_a_quiet_fit_gives_no_warnings(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(name, drawn(20), two_steps(drawn(20)))
 
 
-def test_other_warnings_are_heard():
+def test_other_warnings_are_shown():
     with pytest.warns(UserWarning, match="something else"), quiet():
         warnings.warn("something else", stacklevel=1)
 
@@ -217,7 +217,7 @@ def test_quality_agrees_with_scipy():
     "truth, predicted",
     [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0.3] * 3), ([1, 1], [1, 1])],
 )
-def test_what_is_constant_correlates_with_nothing(truth, predicted):
+def test_a_constant_correlates_with_nothing(truth, predicted):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert spearman(truth, predicted) == 0

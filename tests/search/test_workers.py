@@ -192,7 +192,7 @@ def test_the_status_of_the_chief_is_that_of_the_search(processes):
     assert launch(command, 1) == 4
 
 
-def test_there_is_a_worker():
+def test_at_least_one_worker_is_needed():
     with pytest.raises(ValueError, match="workers is 0; expected 1 or more"):
         launch(["true"], 0)
 

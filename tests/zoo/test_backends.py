@@ -221,6 +221,6 @@ def test_few_compiled_functions_are_kept():
     assert (None, backends.FUNCTIONS_KEPT + 3, 3) in functions
 
 
-def test_versions_and_devices_are_told():
+def test_versions_and_devices_are_reported():
     assert backends.version()[0].isdigit()
     assert "cpu" in backends.devices() or "gpu" in backends.devices()

@@ -124,7 +124,7 @@ def test_every_kind_of_network_survives_saving(network, images, tmp_path):
         ({"thresholds": (0.5,)}, "thresholds has 1 entries; expected 2"),
         ({"exit_rule": "margin"}, "no exit rule 'margin'; choose from score_margin"),
         ({"exit_weights": (1, 1)}, "exit_weights has 2 entries; expected 3"),
-        ({"crop": 0}, "crop is 0; expected above 0, at most 1"),
+        ({"crop": 0}, "crop is 0; expected more than 0, at most 1"),
         ({"crop": 1.1}, "crop is 1.1"),
         ({"num_classes": 1}, "num_classes is 1; expected 2 or more"),
     ],
@@ -372,7 +372,7 @@ needs_jax = pytest.mark.skipif(
 
 
 @needs_jax
-def test_jax_alone_trains_and_predicts_early():
+def test_jax_without_tensorflow_trains_and_predicts_early():
     run_on_jax(WITHOUT_TENSORFLOW)
 
 

@@ -605,7 +605,7 @@ def test_tuning_a_static_network_takes_any_values():
 
 @pytest.mark.parametrize("target", [0, -1, float("nan")])
 def test_an_unusable_target_is_rejected(target):
-    with pytest.raises(ValueError, match=f"target_macs is {target}; .* above 0"):
+    with pytest.raises(ValueError, match=f"target_macs is {target}; .* more than 0"):
         tune_thresholds(*make(2), target_macs=target)
 
 

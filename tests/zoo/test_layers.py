@@ -182,7 +182,7 @@ def test_a_model_of_unknown_size_fits_every_size():
 
 @pytest.mark.parametrize("crop", [0, -0.5, 1.01, float("nan")])
 def test_a_wrong_crop_is_rejected(crop):
-    with pytest.raises(ValueError, match=f"crop is {crop}; expected above 0"):
+    with pytest.raises(ValueError, match=f"crop is {crop}; expected more than 0"):
         FitResolution(32, crop)
 
 

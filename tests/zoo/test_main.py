@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import benchmark, cards, data, exits, records, registry
+from zoo import benchmark, cards, data, exits, measure, pipeline, records, registry
 from zoo.__main__ import main
 from zoo.commands import train
+from zoo.speeds import BenchmarkRecord
 
 MODEL = "aebnas_digits"
 
@@ -21,8 +22,10 @@ MODEL = "aebnas_digits"
 def every_model_is_built_once():
     load = functools.cache(registry.load)
 
-    def load_once(name):
+    def load_once(name, num_classes=None):
         model = load(name)
+        if num_classes is not None:
+            return model.with_new_classifiers(num_classes)
         if not registry.is_keras_file(name):
             model.thresholds = registry.record(name).config["thresholds"]
         return model
@@ -96,10 +99,10 @@ def plain(points):
 HELP = {
     "list": "List the pretrained models",
     "show": "results, data, training",
-    "pareto": "what all models of a data set offer together",
+    "pareto": "the best settings of all models of a data set",
     "evaluate": "Measure accuracy, share and MACs of every exit",
     "predict": "Classify picture files",
-    "frontier": "what accuracy each average cost buys",
+    "frontier": "the accuracy at each average cost",
     "train": "Train a network",
     "benchmark": "Time skipping against the full network",
 }
@@ -455,6 +458,17 @@ def test_benchmark_times_each_batch_size(run, test):
     assert found[0]["macs_ratio"] == pytest.approx(found[1]["macs_ratio"])
 
 
+def test_benchmark_writes_a_record(run, fail, record, tmp_path):
+    out = tmp_path / "new" / "record.json"
+    options = ("--images", 64, "--batch-sizes", 32, "--out", out)
+    found = run("benchmark", MODEL, *options, "--json")
+    written = records.read(out, BenchmarkRecord)
+    assert [dataclasses.asdict(speed) for speed in written.speeds] == found
+    assert (written.model, written.weights) == (MODEL, record.weights.sha256)
+    assert (written.data, written.thresholds) == (record.data, (0.5, 0.5))
+    assert "leave out --training" in fail("benchmark", "--training", "--out", out)
+
+
 def test_benchmark_prints_a_row_per_batch_size(run):
     text = run("benchmark", MODEL, "--images", 32, "--batch-sizes", 16)
     assert f"{MODEL} on digits, thresholds 0.5, 0.5" in text
@@ -588,6 +602,47 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
     assert "is no network of the paper's space" in message
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
+def test_train_replaces_classifiers_for_other_data_than_the_model_s_own(
+    own, adjustable, tmp_path, monkeypatch, fail
+):
+    part = {"x": np.zeros((20, 8, 8, 3), np.uint8), "y": np.arange(20) % 10}
+    arrays = {f"{k}_{name}": v for k, v in part.items() for name in ("train", "test")}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    mine = measure.describe(data.load("mine", tmp_path))
+    noted = zoo.save(adjustable, tmp_path / "saved")
+    if not own:
+        mine = dataclasses.replace(mine, name="theirs")
+    path = tmp_path / "saved" / "config.json"
+    records.write(path, dataclasses.replace(noted, data=mine))
+
+    trained = []
+
+    def fit(model, *given, **options):
+        trained.append(model)
+        raise ValueError("this far")
+
+    monkeypatch.setattr(pipeline, "fit", fit)
+    options = ("--data", "mine", "--data-dir", tmp_path, "--out", tmp_path / "out")
+    assert "this far" in fail(
+        "train", "--initial-weights", tmp_path / "saved", *options
+    )
+    stored = registry.load(str(tmp_path / "saved"))
+    changed = [
+        layer.name
+        for layer in stored.layers
+        if not all(
+            map(
+                np.array_equal,
+                layer.get_weights(),
+                trained[0].get_layer(layer.name).get_weights(),
+            )
+        )
+    ]
+    names = ["exit1_classifier", "exit2_classifier", "final_classifier"]
+    assert sorted(changed) == ([] if own else names)
 
 
 def test_train_starts_from_a_file_of_keras(adjustable, tmp_path, first_digits):

@@ -328,11 +328,11 @@ def test_a_budget_sets_the_most_accurate_affordable_thresholds(
 
 
 @pytest.mark.parametrize("call", ["cost", "set_budget"])
-def test_a_generic_model_is_counted_in_standard_macs_alone(model, call):
+def test_a_generic_model_is_counted_only_in_standard_macs(model, call):
     assert model.conventions() == ("standard",)
     assert model.cost() == model.macs
     arguments = (1e9,) if call == "set_budget" else ()
-    with pytest.raises(ValueError, match="convention is 'aebnas'.*'standard' one"):
+    with pytest.raises(ValueError, match="convention is 'aebnas'.*'standard'"):
         getattr(model, call)(*arguments, convention="aebnas")
 
 

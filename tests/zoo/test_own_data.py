@@ -100,11 +100,11 @@ def test_a_file_outside_the_package_registers_a_data_set(tmp_path):
     found = data.load("stripes")
     assert found.name == "stripes" and len(found.train.labels) == 27
     with pytest.raises(ValueError, match="already a data set 'stripes'"):
-        data.register("stripes")
+        data.register("stripes")(lambda data_dir: found)
     with pytest.raises(ValueError, match="Did you mean 'stripes'"):
         data.load("stripe")
 
 
 def test_a_name_of_the_package_cannot_be_taken():
     with pytest.raises(ValueError, match="already a data set 'digits'"):
-        data.register("digits")
+        data.register("digits")(lambda data_dir: None)

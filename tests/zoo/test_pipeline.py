@@ -200,7 +200,7 @@ def test_a_budget_that_no_thresholds_meet_is_refused(generic, dataset, no_traini
         ({"max_macs": 1e9, "target_macs": 1e9}, "at most one of them"),
         ({"target_macs": 1e9, "choose": measure.within(1e9)}, "at most one of them"),
         ({"max_macs": float("nan")}, "max_macs is nan"),
-        ({"convention": "aebnas"}, "can be counted in the 'standard' one alone"),
+        ({"convention": "aebnas"}, "supports only 'standard'"),
         ({"recipe": "shrt"}, "no recipe 'shrt'.*Did you mean 'short'"),
     ],
 )
@@ -214,6 +214,6 @@ def test_unusable_arguments_are_refused(
 def test_a_folder_of_another_training_is_refused(fitted, generic, dataset):
     folder, *_ = fitted
     before = (folder / "config.json").read_bytes()
-    with pytest.raises(ValueError, match="training with another seed"):
+    with pytest.raises(ValueError, match="training that differs in seed"):
         zoo.fit(generic(exit_rule="max_probability"), dataset, BRIEF, folder, seed=4)
     assert (folder / "config.json").read_bytes() == before

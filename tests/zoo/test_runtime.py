@@ -15,7 +15,7 @@ def random_logits(scale, samples=200, exits=3, classes=7):
     return rng.normal(0, scale, (samples, exits, classes)).astype(np.float32)
 
 
-def test_the_runtime_needs_numpy_alone():
+def test_the_runtime_needs_only_numpy():
     tree = ast.parse(pathlib.Path(runtime.__file__).read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):

@@ -3,7 +3,6 @@
 import io
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -185,7 +184,7 @@ def test_the_script_runs_a_package_where_the_user_has_files_of_that_name(
 ):
     done = script(package, "--help")
     assert done.returncode == 0, done.stderr
-    assert re.match(f"usage: (aebnas|python -m) {package} ", done.stdout)
+    assert done.stdout.startswith(f"usage: aebnas {package} ")
 
 
 def test_the_script_runs_a_command(script):

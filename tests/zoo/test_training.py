@@ -95,16 +95,16 @@ def trained(dataset, tmp_path_factory):
     [
         ({"epochs": 0}, "Recipe.epochs is 0; expected 1 or more"),
         ({"batch_size": 0}, "batch_size is 0; expected 1 or more"),
-        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan; expected above 0"),
+        ({"learning_rate": -0.1}, "learning_rate is -0.1; expected more than 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected more than 0"),
         ({"warmup_epochs": 6}, "warmup_epochs is 6; expected 0 or more, at most 5"),
         ({"momentum": 1.1}, "momentum is 1.1; expected 0 or more, at most 0.9999"),
         ({"weight_decay": -1}, "weight_decay is -1; expected 0 or more"),
-        ({"clip_norm": 0}, "clip_norm is 0; expected above 0"),
+        ({"clip_norm": 0}, "clip_norm is 0; expected more than 0"),
         ({"erase": 1.5}, "erase is 1.5; expected 0 or more, at most 1"),
         ({"crop": 2}, "crop is 2; expected 0.1 or more, at most 1"),
         ({"distillation": -0.5}, "distillation is -0.5; expected 0 or more"),
-        ({"temperature": -1}, "temperature is -1; expected above 0"),
+        ({"temperature": -1}, "temperature is -1; expected more than 0"),
         ({"augmentation": "mixup"}, "'mixup'; expected none, shift, resized_crop"),
     ],
 )
@@ -342,7 +342,9 @@ def test_a_folder_of_another_training_is_refused(trained, dataset, differs, chan
         **changes,
     }
     before = {p: p.read_bytes() for p in trained.folder.iterdir() if p.is_file()}
-    with pytest.raises(ValueError, match=f"training with another {differs}. Use the"):
+    with pytest.raises(
+        ValueError, match=f"training that differs in {differs}. Use the"
+    ):
         train(**call, folder=trained.folder, verbose=0)
     assert {p: p.read_bytes() for p in before} == before
 
@@ -427,7 +429,7 @@ def test_settings_may_change_until_there_is_a_checkpoint(tmp_path):
     checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=False)
     checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=False)
     checkpoints.check_same_training(tmp_path, {"seed": 2}, resumes=True)
-    with pytest.raises(ValueError, match="another seed"):
+    with pytest.raises(ValueError, match="differs in seed"):
         checkpoints.check_same_training(tmp_path, {"seed": 1}, resumes=True)
 
 

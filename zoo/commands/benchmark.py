@@ -1,9 +1,10 @@
-"""The command benchmark: does skipping pay, and how fast is training?"""
+"""The command benchmark: how fast are skipping and training?"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import pathlib
 
 from zoo.commands import options as shared
 from zoo.terminal import CommandLine, add_json, print_json, print_table
@@ -37,8 +38,14 @@ def add(commands: CommandLine) -> None:
         "--images",
         type=int,
         metavar="N",
-        help="how many at most; a smaller set is repeated (default: 10240; with "
+        help="use at most N images; a smaller set is repeated (default: 10240; with "
         "--training 20 batches)",
+    )
+    sub.add_argument(
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="also write the record to this file; not with --training",
     )
     add_json(sub)
 
@@ -49,7 +56,9 @@ def benchmark(options: argparse.Namespace) -> None:
         return _training(options)
     import numpy as np
 
+    from zoo import measure, records, registry
     from zoo.benchmark import benchmark
+    from zoo.speeds import BenchmarkRecord
 
     if options.model is None:
         raise ValueError("There is no MODEL to time; name one, or pass --training.")
@@ -61,6 +70,19 @@ def benchmark(options: argparse.Namespace) -> None:
         count = min(limit, BATCHES * size)
         repeated = images[np.arange(count) % len(images)]
         speeds.append(benchmark(model, repeated, size))
+    if options.out:
+        own_file = registry.is_keras_file(options.model)
+        noted = None if own_file else registry.record(options.model).weights.sha256
+        found = BenchmarkRecord(
+            model.name,
+            noted,
+            measure.describe(dataset),
+            model.thresholds,
+            tuple(speeds),
+            measure.provenance(),
+        )
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        records.write(options.out, found)
     if options.json:
         return print_json([dataclasses.asdict(speed) for speed in speeds])
     thresholds = ", ".join(f"{threshold:g}" for threshold in model.thresholds)
@@ -89,6 +111,8 @@ def _training(options: argparse.Namespace) -> None:
     from zoo.cards import million
     from zoo.commands.train import architecture
 
+    if options.out:
+        raise ValueError("--out records the speed of skipping; leave out --training.")
     network = benchmark.STATIC
     if options.model is not None:
         network = architecture(options.model)

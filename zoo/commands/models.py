@@ -1,4 +1,4 @@
-"""The commands list, show, pareto and frontier: what there is, and what it offers."""
+"""The commands list, show, pareto and frontier: models and their settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "pareto",
         pareto,
-        "Show what all models of a data set offer together.",
+        "Show the best settings of all models of a data set.",
         "Lists the Pareto-optimal settings of all pretrained models, as measured on\n"
         "the validation split.",
     )
@@ -54,7 +54,7 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "frontier",
         frontier,
-        "Show what accuracy each average cost buys.",
+        "Show the accuracy at each average cost.",
         "Lists the Pareto-optimal threshold settings: those stored with the model,\n"
         "or, with --data, measured now on the validation split of that data set.",
     )

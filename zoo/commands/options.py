@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
-    """The argument MODEL, and `--load` for what it may consist of."""
+    """The argument MODEL, and `--load` for code that it may need."""
     parser.add_argument(
         "model",
         metavar="MODEL",

@@ -46,7 +46,7 @@ def add(commands: CommandLine) -> None:
     network.add_argument(
         "--initial-weights",
         metavar="MODEL",
-        help="train this model further; for another data set than its own, with new "
+        help="train this model further; on a data set other than its own, with new "
         "classifiers",
     )
     shared.add_data(sub, default="digits")

@@ -79,7 +79,7 @@ def check_same_training(
         changed = sorted(key for key in settings if settings[key] != before.get(key))
         if changed:
             raise ValueError(
-                f"{folder} holds a training with another {', '.join(changed)}. Use "
+                f"{folder} holds a training that differs in {', '.join(changed)}. Use "
                 "the same settings to continue it, or another folder."
             )
     write_text(path, json.dumps(settings, indent=1))

@@ -23,12 +23,12 @@ from zoo.training.trainer import Trainer, augment, optimizer
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training took and came to.
+    """How long a training took, and its last logs.
 
     Attributes:
-        epochs: Epochs, those before an interruption counted.
-        seconds: Of all sittings.
-        images_per_second: Training images.
+        epochs: Number of epochs, including those before an interruption.
+        seconds: Time of these epochs.
+        images_per_second: Training images per second.
         final: The last epoch's logs.
     """
 
@@ -52,29 +52,29 @@ def train(
     """Train a model in place.
 
     With a folder, every epoch ends in a checkpoint, replaced atomically; the same call
-    after an interruption continues with the next epoch and takes the same course as
+    after an interruption continues with the next epoch and gives the same result as
     an uninterrupted run. The folder also gets `log.csv` and, where TensorFlow and
     TensorBoard are installed, `tensorboard/`.
 
     Args:
         model: What to train.
         dataset: Trained on its `train` part, watched on `validation`.
-        recipe: How.
-        folder: Where checkpoint and logs go; None: nowhere.
+        recipe: How to train.
+        folder: Folder for checkpoint and logs; None: none are written.
         seed: Seed of the order of the images and of the augmentation. The initial
             weights are the model's.
         teacher: Another classifier of the same classes to learn from, where the recipe
             distils; if it gives several exits' logits, its last exit teaches.
-        verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line an epoch, 0
+        verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line per epoch, 0
             nothing.
         validate: Whether to measure the validation images after every epoch. Without,
-            one graph less is compiled.
+            one graph fewer is compiled.
         callbacks: More of Keras's callbacks. Their model is a wrapper, whose `model`
             is the network.
 
     Raises:
         ValueError: The folder holds another training, the classes, the crop or the
-            teacher do not fit, or there are no images.
+            teacher do not match, or there are no images.
         FloatingPointError: The loss became NaN or infinite.
     """
     if dataset.num_classes != model.num_classes:
@@ -139,7 +139,7 @@ def train(
     ).history
     log += [dict(zip(history, row)) for row in zip(*history.values())]
     if not log:
-        raise ValueError(f"{folder} holds a finished training, but its log is gone.")
+        raise ValueError(f"{folder} holds a finished training, but its log is missing.")
     seconds = sum(float(row["seconds"]) for row in log)
     return TrainingResult(
         epochs=len(log),
@@ -169,7 +169,7 @@ def _check_teacher(teacher: keras.Model, recipe: Recipe, dataset: Dataset) -> No
 
 
 class _Batches(keras.utils.PyDataset):
-    """Full batches in an order that depends on seed and epoch alone."""
+    """Full batches in an order that depends only on seed and epoch."""
 
     def __init__(self, split: Split, batch_size: int, seed: int) -> None:
         super().__init__(workers=backends.INPUT_WORKERS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.names import unknown
+from zoo.names import find
 
 AUGMENTATIONS = ("none", "shift", "resized_crop")
 
@@ -17,20 +17,20 @@ class Recipe:
     """How to train: SGD with Nesterov momentum and a cosine schedule per step.
 
     Args:
-        name: What the records call it.
+        name: Its name in records.
         epochs: Passes over the training images.
         batch_size: Images in a step.
-        learning_rate: Its peak.
+        learning_rate: Peak learning rate.
         warmup_epochs: Epochs of linear increase before the cosine; may be a fraction.
-        momentum: Of SGD.
+        momentum: Momentum of SGD.
         weight_decay: Coefficient of the L2 penalty on all weights.
         clip_norm: Largest global norm of a gradient; None: no clipping.
         augmentation: "none", "shift" (pad-and-crop by 4 pixels) or "resized_crop".
             Mirroring is added for data sets whose classes survive it.
         erase: Share of the images from which a random rectangle is erased.
-        crop: Central share of an image that is looked at outside training.
-        distillation: Share of each exit's loss that is its distance to a teacher's
-            answer: a teacher model's, else for the branches the final exit's own.
+        crop: Central share of an image that is used outside training.
+        distillation: Share of each exit's loss that is the distance to a teacher's
+            answer. Without a teacher model, the final exit teaches the branches.
         temperature: Of the softmax in the distillation.
         soft_exits: Train as NACHOS does, in three phases: the final exit alone; then
             the mixture of all exits by their confidences, plus `cost_weight` x L_cost;
@@ -38,8 +38,8 @@ class Recipe:
         phases: Shares of the training that the first two phases take.
         macs_limit: Average MACs above which L_cost counts; None: no such term.
         convention: How the limit counts MACs; see `zoo.macs`.
-        cost_weight: Of L_cost.
-        peak_weight: Of L_peak.
+        cost_weight: Weight of L_cost.
+        peak_weight: Weight of L_peak.
 
     Raises:
         ValueError: A value is out of range.
@@ -88,7 +88,7 @@ class Recipe:
             if value is None and field in ("clip_norm", "macs_limit"):
                 continue
             if not low <= value <= high:  # so written, NaN is refused, too
-                least = "above 0" if low == tiny else f"{low} or more"
+                least = "more than 0" if low == tiny else f"{low} or more"
                 most_text = "" if high == most else f", at most {high}"
                 raise ValueError(
                     f"Recipe.{field} is {value!r}; expected {least}{most_text}."
@@ -107,7 +107,7 @@ class Recipe:
         if self.soft_exits and self.distillation:
             raise ValueError(
                 "Recipe.soft_exits and Recipe.distillation are both on; the soft-exit "
-                "losses know no teacher. Turn one off."
+                "losses use no teacher. Turn one off."
             )
 
 
@@ -156,9 +156,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     Raises:
         ValueError: There is no such recipe, or a value is out of range.
     """
-    if name not in RECIPES:
-        raise ValueError(unknown("recipe", name, RECIPES))
-    base = RECIPES[name]
+    base = find(RECIPES, "recipe", name)
     if "epochs" in changes and "warmup_epochs" not in changes:
         changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
     strangers = sorted(set(changes) - {field.name for field in fields(Recipe)})

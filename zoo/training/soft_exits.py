@@ -18,7 +18,7 @@ def weights(confidences: Any) -> Any:
     """Share of each exit in the mixture, so that it is a weighted sum.
 
     Args:
-        confidences: Shape `(batch, exits)`; the last exit's is not looked at.
+        confidences: Shape `(batch, exits)`; the last exit's is not used.
 
     Returns:
         Shape `(batch, exits)`, summing to 1 over the exits.

@@ -89,10 +89,10 @@ def test_checkpoint_is_a_supernet(whole, dataset):
 def test_another_plan_is_refused_and_later_phases_may_change(whole, dataset):
     folder, weights = whole
     other = Plan(PLAN.phases, batch_size=4, seed=4)
-    with pytest.raises(ValueError, match="holds a training with another seed"):
+    with pytest.raises(ValueError, match="holds a training that differs in seed"):
         training.train(folder, dataset, other)
     other = Plan((Phase(1, 0.2), PLAN.phases[1]), batch_size=4, seed=3)
-    with pytest.raises(ValueError, match="another phases"):
+    with pytest.raises(ValueError, match="differs in phases"):
         training.train(folder, dataset, other)
 
 

@@ -1,0 +1,213 @@
+"""`search supernet`: train a supernet, evaluate and extract its sub-networks."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import time
+from typing import TYPE_CHECKING
+
+from zoo.terminal import CommandLine, add_data_dir, add_load
+
+if TYPE_CHECKING:
+    from zoo.architecture import Architecture
+    from zoo.data import Dataset
+
+
+def add(commands: CommandLine) -> None:
+    """Declare the commands."""
+    group = commands.group(
+        "supernet", "Train one network that contains the whole space, and use it."
+    )
+    sub = group.command("train", train, "Train a supernet, or continue.")
+    sub.add_argument("folder", type=pathlib.Path, help="for the checkpoint and the log")
+    _add_data(sub)
+
+    def option(flag: str, kind: type, default: float, text: str) -> None:
+        text = f"{text} (default: {default})"
+        sub.add_argument(flag, type=kind, default=default, help=text)
+
+    option("--alone", int, 30, "epochs of the largest network alone")
+    option("--alone-rate", float, 0.1, "learning rate of these")
+    option("--together", int, 40, "epochs of all sub-networks after that")
+    option("--together-rate", float, 0.05, "learning rate of these")
+    option("--ramp", float, 3.0, "epochs until that learning rate is reached")
+    option("--subnets", int, 2, "random sub-networks in a step")
+    sub.add_argument(
+        "--resolutions",
+        type=int,
+        nargs="+",
+        default=[32],
+        metavar="R",
+        help="pixels; each step draws one of them (default: 32)",
+    )
+    option("--weight-decay", float, 3e-4, "coefficient of the L2 penalty")
+    option("--batch-size", int, 128, "images in a step")
+    option("--seed", int, 1, "seed of everything")
+    sub.add_argument(
+        "--teacher",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="NumPy file with a teacher's logits for the training images",
+    )
+    sub.add_argument(
+        "--train-images",
+        type=int,
+        metavar="N",
+        help="train on the first N images only (default: all)",
+    )
+
+    sub = group.command(
+        "evaluate", evaluate, "Measure sub-networks on the validation split."
+    )
+    _add_supernet(sub)
+    sub.add_argument(
+        "architectures",
+        nargs="*",
+        metavar="A.json",
+        help="architectures (default: the largest, a medium and the smallest)",
+    )
+    sub.add_argument(
+        "--resolution",
+        type=int,
+        default=32,
+        metavar="R",
+        help="of the default architectures, in pixels (default: 32)",
+    )
+
+    sub = group.command(
+        "extract", extract, "Write a sub-network as a Keras model with its weights."
+    )
+    _add_supernet(sub)
+    sub.add_argument("architecture", metavar="A.json")
+    sub.add_argument("output", metavar="FILE.keras")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", default="cifar10", metavar="NAME", help="(default: cifar10)"
+    )
+    add_data_dir(parser)
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads of TensorFlow"
+    )
+    add_load(parser)
+
+
+def _add_supernet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "supernet", metavar="SUPERNET", help="its file, or a training's checkpoint"
+    )
+    _add_data(parser)
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="training images to compute batch-normalisation statistics from "
+        "(default: 2000)",
+    )
+
+
+def _data(options: argparse.Namespace) -> Dataset:
+    """The data set; also sets the number of threads, before anything is computed."""
+    import tensorflow as tf
+
+    from zoo import data
+
+    if options.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    return data.load(options.data, options.data_dir)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train a supernet, or continue."""
+    import numpy as np
+
+    from search.supernet.plan import Phase, Plan
+    from search.supernet.training import train
+
+    phases = [Phase(options.alone, options.alone_rate, min(1, options.alone))]
+    if options.together:
+        phases.append(
+            Phase(
+                options.together,
+                options.together_rate,
+                min(options.ramp, options.together),
+                options.subnets,
+                options.resolutions,
+            )
+        )
+    plan = Plan(
+        tuple(phases),
+        batch_size=options.batch_size,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+    )
+    dataset = _data(options)
+    kept = dataset.train.take(options.train_images)
+    teacher = np.load(options.teacher, allow_pickle=False) if options.teacher else None
+    train(options.folder, dataclasses.replace(dataset, train=kept), plan, teacher)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure sub-networks, a line of JSON for each."""
+    from search.supernet.network import Supernet
+    from zoo.architecture import Architecture
+    from zoo.cost import macs
+
+    named = {path: Architecture.from_json(path) for path in options.architectures}
+    dataset = _data(options)
+    supernet = Supernet.load(options.supernet)
+    for name, architecture in (named or _examples(options.resolution)).items():
+        started = time.perf_counter()
+        images = dataset.train.take(options.images).images
+        statistics = supernet.calibrate(architecture, images)
+        images, labels = dataset.validation
+        logits = supernet.predict(architecture, images, statistics)
+        right = logits.argmax(-1) == labels[:, None]
+        row = {
+            "architecture": name,
+            "accuracy": [round(float(share), 4) for share in right.mean(0)],
+            "macs": list(macs(architecture, supernet.num_classes).per_exit),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        print(json.dumps(row), flush=True)
+
+
+def extract(options: argparse.Namespace) -> None:
+    """Write a sub-network as a Keras model."""
+    from search.supernet.network import Supernet
+    from zoo.architecture import Architecture
+    from zoo.files import replacing
+
+    architecture = Architecture.from_json(options.architecture)
+    if not options.output.endswith(".keras"):
+        raise ValueError(f"output is {options.output!r}; expected a name in .keras.")
+    images = _data(options).train.take(options.images).images
+    supernet = Supernet.load(options.supernet)
+    model = supernet.extract(architecture, supernet.calibrate(architecture, images))
+    with replacing(options.output) as temporary:
+        model.save(temporary)
+    print(f"Wrote {options.output}.")
+
+
+def _examples(resolution: int) -> dict[str, Architecture]:
+    """The largest, a medium and the smallest architecture, with four exits each."""
+    from zoo.architecture import Architecture, Stage
+    from zoo.heads import Branch, ConvModule
+
+    def uniform(
+        depth: int, kernel: int, expansion: int, *modules: ConvModule
+    ) -> Architecture:
+        stages = (Stage.uniform(depth, kernel, expansion),) * 5
+        return Architecture(resolution, stages, (Branch(modules),) * 4, (0.5,) * 4)
+
+    return {
+        "largest": uniform(4, 7, 6, *(ConvModule(10, 5, 2),) * 2),
+        "medium": uniform(3, 5, 4, ConvModule(8, 3, 2)),
+        "smallest": uniform(2, 3, 3, ConvModule(8, 3, 1)),
+    }

@@ -1,0 +1,101 @@
+"""The commands `search supernet`, without the supernet's own computations."""
+
+import json
+
+import numpy as np
+import pytest
+
+import zoo
+
+pytest.importorskip("tensorflow")
+
+from search.__main__ import main  # noqa: E402
+from search.supernet import training  # noqa: E402
+from search.supernet.network import Supernet  # noqa: E402
+from search.supernet.plan import Phase, Plan  # noqa: E402
+
+
+class FakeSupernet:
+    """Answers class 0 at every exit; a sub-network is an untrained small model."""
+
+    num_classes = 10
+
+    def calibrate(self, architecture, images):
+        return {"images": len(images)}
+
+    def predict(self, architecture, images, statistics):
+        assert statistics == {"images": 5}
+        logits = np.zeros((len(images), len(architecture.exits) + 1, 10))
+        logits[..., 0] = 1
+        return logits
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A function: the supernet that every file holds."""
+    monkeypatch.setattr(Supernet, "load", lambda path: FakeSupernet())
+
+
+def test_training_gets_what_the_options_say(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(training, "train", lambda *given: calls.append(given))
+    np.save(tmp_path / "teacher.npy", np.ones((7, 10)))
+    options = (
+        *("--data digits --train-images 7 --seed 3 --weight-decay 0.1".split()),
+        *("--alone 4 --together 2 --ramp 9 --resolutions 32 40".split()),
+    )
+    teacher = ("--teacher", str(tmp_path / "teacher.npy"))
+    assert main(["supernet", "train", str(tmp_path / "s"), *options, *teacher]) == 0
+    ((folder, dataset, plan, taught),) = calls
+    assert folder == tmp_path / "s"
+    assert (dataset.name, len(dataset.train.labels)) == ("digits", 7)
+    phases = (Phase(4, 0.1, 1), Phase(2, 0.05, 2, 2, (32, 40)))
+    assert plan == Plan(phases, weight_decay=0.1, seed=3)
+    assert taught.shape == (7, 10)
+
+
+def test_evaluation_prints_a_line_for_each_architecture(fake, tmp_path, capsys):
+    stage = zoo.Stage.uniform(2, 3, 3)
+    branch = zoo.Branch((zoo.ConvModule(8),))
+    architecture = zoo.Architecture(
+        32, (stage,) * 5, (None, branch, None, None), (1, 0.5, 1, 1)
+    )
+    path = tmp_path / "a.json"
+    architecture.to_json(path)
+    given = ["supernet", "evaluate", "s.npz"]
+    options = ["--data", "digits", "--images", "5"]
+    assert main([*given, str(path), *options]) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert row["architecture"] == str(path)
+    assert row["macs"] == list(zoo.macs(architecture, 10).per_exit)
+    labels = zoo.data.load("digits").validation.labels
+    assert row["accuracy"] == [round(float((labels == 0).mean()), 4)] * 2
+
+    assert main([*given, *options, "--resolution", "40"]) == 0
+    rows = [*map(json.loads, capsys.readouterr().out.splitlines())]
+    assert [row["architecture"] for row in rows] == ["largest", "medium", "smallest"]
+    assert all(len(row["accuracy"]) == 5 for row in rows)
+    assert rows[0]["macs"][-1] > rows[1]["macs"][-1] > rows[2]["macs"][-1]
+
+
+def test_a_sub_network_is_written_to_keras_files_only(fake, tmp_path, capsys):
+    path = tmp_path / "a.json"
+    zoo.Architecture(32, (zoo.Stage.uniform(2, 3, 3),) * 5).to_json(path)
+    assert main(["supernet", "extract", "s.npz", str(path), "model.h5"]) == 1
+    message = "output is 'model.h5'; expected a name in .keras."
+    assert capsys.readouterr().err == f"search supernet: {message}\n"
+
+
+def test_a_file_that_is_no_supernet_is_an_error(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.ones(3))
+    assert main(["supernet", "evaluate", str(path), "--data", "digits"]) == 1
+    assert "no weights of a supernet" in capsys.readouterr().err
+
+
+def test_the_commands_are_listed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["supernet", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("train", "evaluate", "extract"))
