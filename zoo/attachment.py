@@ -43,7 +43,8 @@ def attach(
         preprocessing: What the backbone expects to be done to images in 0..255, such as
             `keras.applications.mobilenet_v2.preprocess_input`. Default: nothing.
         resolution: Height and width that images are resized to. Default: the
-            backbone's, where it is fixed.
+            backbone's. One that takes images of any size needs it, unless it resizes
+            them itself.
         **kwargs: For `EarlyExitModel`, such as `class_names` and `name`.
 
     Returns:
@@ -91,15 +92,16 @@ def _inputs(
             f"{backbone.name!r} takes inputs of shape {backbone.inputs[0].shape}; "
             "expected images, (batch, height, width, 3)."
         )
-    if resolution is None:
+    images = x = keras.Input((None, None, 3), name="images")
+    if resolution is None and size != [None, None]:
         if None in size or size[0] != size[1]:
             raise ValueError(
-                f"{backbone.name!r} takes images of {size[0]} x {size[1]} pixels; pass "
-                "resolution, the height and width that images are resized to."
+                f"{backbone.name!r} takes images of {size[0]} x {size[1]} pixels; "
+                "expected a square, or images of any size."
             )
         resolution = size[0]
-    images = keras.Input((None, None, 3), name="images")
-    x = FitResolution(resolution, name="fit_resolution")(images)
+    if resolution is not None:
+        x = FitResolution(resolution, name="resize")(images)
     return images, x if preprocessing is None else preprocessing(x)
 
 

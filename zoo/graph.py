@@ -127,8 +127,13 @@ def apply(model: keras.Model, inputs: Any, training: bool | None = None) -> Any:
         inputs: Symbolic tensor.
         training: What all layers are called with; None: as they were.
     """
-    made = {id(model.inputs[0]): inputs}
-    for node in backends.nodes(model.outputs[0], model.inputs[0]):
+    return replay(model.inputs[0], model.outputs[0], inputs, training)
+
+
+def replay(start: Any, end: Any, inputs: Any, training: bool | None = None) -> Any:
+    """Like `apply`, with the part of a network between two of its tensors."""
+    made = {id(start): inputs}
+    for node in backends.nodes(end, start):
         args, kwargs = node.again(made)
         layer = node.operation
         mode = kwargs.get("training") if training is None else training
@@ -139,4 +144,4 @@ def apply(model: keras.Model, inputs: Any, training: bool | None = None) -> Any:
                 kwargs["training"] = mode
             outputs = keras.tree.flatten(layer(*args, **kwargs))
         made |= {id(old): new for old, new in zip(node.outputs, outputs)}
-    return made[id(model.outputs[0])]
+    return made[id(end)]

@@ -398,7 +398,10 @@ class TokenHead(Head):
     ranks: ClassVar[tuple[int, ...]] = (3,)
 
     def __post_init__(self) -> None:
-        choose(self, "token", ("mean", "first"))
+        if self.token not in ("mean", "first"):
+            raise ValueError(
+                f"TokenHead.token is {self.token!r}; expected mean, first."
+            )
 
     def build(self, features: Any, num_classes: int, name: str) -> Any:
         """Apply the head's layers; see `Head.build`."""
