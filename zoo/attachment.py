@@ -35,7 +35,7 @@ def attach(
             with `num_classes=None` the answer of its own classifier.
         exits: Where: names of layers, as `cut_points` lists them; a dictionary of their
             heads by those names; a number of exits, which are placed at equal steps of
-            MACs; or "auto", which is three.
+            MACs; or "auto", which is three, or fewer where there are fewer places.
         num_classes: Classes of a new final classifier. A dense layer at the end of the
             backbone is replaced. Default: keep the backbone's own classifier.
         head: Head of every exit and of the new final classifier; see `zoo.heads`.
@@ -43,7 +43,8 @@ def attach(
         preprocessing: What the backbone expects to be done to images in 0..255, such as
             `keras.applications.mobilenet_v2.preprocess_input`. Default: nothing.
         resolution: Height and width that images are resized to. Default: the
-            backbone's, where it is fixed.
+            backbone's. One that takes images of any size needs it, unless it resizes
+            them itself.
         **kwargs: For `EarlyExitModel`, such as `class_names` and `name`.
 
     Returns:
@@ -91,15 +92,16 @@ def _inputs(
             f"{backbone.name!r} takes inputs of shape {backbone.inputs[0].shape}; "
             "expected images, (batch, height, width, 3)."
         )
-    if resolution is None:
+    images = x = keras.Input((None, None, 3), name="images")
+    if resolution is None and size != [None, None]:
         if None in size or size[0] != size[1]:
             raise ValueError(
-                f"{backbone.name!r} takes images of {size[0]} x {size[1]} pixels; pass "
-                "resolution, the height and width that images are resized to."
+                f"{backbone.name!r} takes images of {size[0]} x {size[1]} pixels; "
+                "expected a square, or images of any size."
             )
         resolution = size[0]
-    images = keras.Input((None, None, 3), name="images")
-    x = FitResolution(resolution, name="fit_resolution")(images)
+    if resolution is not None:
+        x = FitResolution(resolution, name="resize")(images)
     return images, x if preprocessing is None else preprocessing(x)
 
 
@@ -175,7 +177,7 @@ def _places(
     if isinstance(exits, str) and exits != "auto":
         exits = [exits]
     if exits == "auto" or isinstance(exits, int):
-        exits = _spread(crossings, EXITS if exits == "auto" else exits)
+        exits = _spread(crossings, exits)
     chosen = exits if isinstance(exits, Mapping) else dict.fromkeys(exits)
     known = [node.operation.name for node, _ in crossings]
     for name in chosen:
@@ -205,7 +207,7 @@ def _places(
     return places
 
 
-def _spread(crossings: Sequence[Any], count: int) -> list[str]:
+def _spread(crossings: Sequence[Any], exits: int | str) -> list[str]:
     """Names of layers that divide the network's MACs into equal parts.
 
     Among layers with the same MACs before them the last is taken, so that an exit comes
@@ -213,16 +215,17 @@ def _spread(crossings: Sequence[Any], count: int) -> list[str]:
     """
     from zoo.layer_costs import node_macs
 
-    if count < 1:
-        raise ValueError(f"exits is {count}; expected 1 or more.")
+    if exits != "auto" and exits < 1:
+        raise ValueError(f"exits is {exits}; expected 1 or more.")
     spent, points = 0, {}
     for node, needed in crossings[:-1]:
         spent += node_macs(node)
         if len(needed) == 1 and spent and len(needed[0].shape) > 2:
             points[spent] = node.operation.name
-    if len(points) < count:
+    count = min(EXITS, len(points)) if exits == "auto" else exits
+    if not 0 < count <= len(points):
         raise ValueError(
-            f"exits is {count}; this network can be cut in {len(points)} places that "
+            f"exits is {exits!r}; this network can be cut in {len(points)} places that "
             "differ in MACs."
         )
     total = spent + node_macs(crossings[-1][0])

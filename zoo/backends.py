@@ -212,8 +212,8 @@ def dtype_policy(policy: Any) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-class SGD(keras.optimizers.SGD):
-    """SGD that leaves nothing behind.
+class _LeavesNoGraph:
+    """For an optimizer that leaves nothing behind.
 
     TensorFlow keeps every graph with an all-reduce in it for good, about 100 MB for
     every network that a process trains. One replica has nothing to reduce.
@@ -223,6 +223,14 @@ class SGD(keras.optimizers.SGD):
         if self._distribution_strategy.num_replicas_in_sync == 1:
             return grads_and_vars
         return super()._all_reduce_sum_gradients(grads_and_vars)
+
+
+class SGD(_LeavesNoGraph, keras.optimizers.SGD):
+    """Keras's, leaving no graph behind."""
+
+
+class Adam(_LeavesNoGraph, keras.optimizers.Adam):
+    """Keras's, leaving no graph behind."""
 
 
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:

@@ -48,21 +48,28 @@ def cut_points(backbone: keras.Model) -> tuple[CutPoint, ...]:
         >>> for point in zoo.cut_points(keras.applications.MobileNetV2()):
         ...     print(f"{point.share:6.1%}  {point.layer}")
     """
-    from zoo.layer_costs import node_macs
-
     check_functional(backbone)
     (images,), (output,) = backbone.inputs, backbone.outputs
     spent: int | None = 0
     found = [(backends.call_of(images).operation.name, images.shape[1:], spent)]
     for node, needed in crossings(images, output):
-        macs = node_macs(node)
-        spent = None if None in (spent, macs) else spent + macs
+        if spent is not None:
+            spent = _sum(spent, node)
         if len(needed) == 1:
             found.append((node.operation.name, needed[0].shape[1:], spent))
     return tuple(
         CutPoint(name, tuple(shape), macs, macs / spent if spent else None)
         for name, shape, macs in found
     )
+
+
+def _sum(spent: int, node: Node) -> int | None:
+    from zoo.layer_costs import node_macs
+
+    try:
+        return spent + node_macs(node)
+    except ValueError:
+        return None
 
 
 def check_functional(model: Any) -> None:
@@ -127,8 +134,13 @@ def apply(model: keras.Model, inputs: Any, training: bool | None = None) -> Any:
         inputs: Symbolic tensor.
         training: What all layers are called with; None: as they were.
     """
-    made = {id(model.inputs[0]): inputs}
-    for node in backends.nodes(model.outputs[0], model.inputs[0]):
+    return replay(model.inputs[0], model.outputs[0], inputs, training)
+
+
+def replay(start: Any, end: Any, inputs: Any, training: bool | None = None) -> Any:
+    """Like `apply`, with the part of a network between two of its tensors."""
+    made = {id(start): inputs}
+    for node in backends.nodes(end, start):
         args, kwargs = node.again(made)
         layer = node.operation
         mode = kwargs.get("training") if training is None else training
@@ -139,4 +151,4 @@ def apply(model: keras.Model, inputs: Any, training: bool | None = None) -> Any:
                 kwargs["training"] = mode
             outputs = keras.tree.flatten(layer(*args, **kwargs))
         made |= {id(old): new for old, new in zip(node.outputs, outputs)}
-    return made[id(model.outputs[0])]
+    return made[id(end)]

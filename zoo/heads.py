@@ -3,9 +3,9 @@
 One class says everything about a kind of head: its data, its Keras layers, its cost,
 its JSON, and its genes in a search. To add a kind, register a class:
 
-    @zoo.heads.register("linear")
+    @zoo.heads.register("average")
     @dataclasses.dataclass(frozen=True)
-    class Linear(zoo.heads.Head):
+    class Average(zoo.heads.Head):
         def build(self, features, num_classes, name):
             x = keras.layers.GlobalAveragePooling2D(name=f"{name}_pool")(features)
             return zoo.layers.classifier(x, num_classes, name)
@@ -394,7 +394,10 @@ class TokenHead(Head):
     ranks: ClassVar[tuple[int, ...]] = (3,)
 
     def __post_init__(self) -> None:
-        choose(self, "token", ("mean", "first"))
+        if self.token not in ("mean", "first"):
+            raise ValueError(
+                f"TokenHead.token is {self.token!r}; expected mean, first."
+            )
 
     def build(self, features: Any, num_classes: int, name: str) -> Any:
         """Apply the head's layers; see `Head.build`."""

@@ -54,11 +54,12 @@ def rule(*kinds: type | str) -> Callable[[Rule], Rule]:
     return add
 
 
-def node_macs(node: Node) -> int | None:
-    """MACs of one call of a layer for one image; None where a size is unknown.
+def node_macs(node: Node) -> int:
+    """MACs of one call of a layer for one image, a count.
 
     Raises:
         TypeError: The layer has weights, and there is no rule for its kind.
+        ValueError: It takes images of any size.
     """
     layer = node.operation
     found = _find(layer)
@@ -72,7 +73,10 @@ def node_macs(node: Node) -> int | None:
     inputs = [tuple(tensor.shape) for tensor in node.inputs]
     outputs = [tuple(tensor.shape) for tensor in node.outputs]
     if any(None in shape[1:] for shape in (*inputs, *outputs)):
-        return None
+        raise ValueError(
+            f"{layer.name!r} takes images of any size, so its MACs are not known; "
+            "expected an input of a fixed height and width, see zoo.attach's resolution."
+        )
     return int(found(layer, inputs, outputs))
 
 

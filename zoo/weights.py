@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,8 +35,8 @@ def arrays(model: Any) -> dict[str, np.ndarray]:
 def _variables(model: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for layer in model.layers:
-        for variable in layer.weights:
-            path = _path(layer, variable)
+        for index, variable in enumerate(layer.weights):
+            path = _path(layer, variable, index)
             if path in found:
                 raise ValueError(
                     f"Two weights are called {path!r}; give their layers names."
@@ -44,10 +45,16 @@ def _variables(model: Any) -> dict[str, Any]:
     return found
 
 
-def _path(layer: Any, variable: Any) -> str:
-    """A layer names its variables after itself; a model within a model does not."""
+def _path(layer: Any, variable: Any, index: int) -> str:
+    """The layer's name and what follows it; models around the layer do not matter.
+
+    Keras counts variables that have no name; here they are counted within their layer.
+    """
+    if re.fullmatch(r"variable(_\d+)?", variable.name):
+        return f"{layer.name}/variable{index}"
     path = variable.path
-    return path if path.startswith(f"{layer.name}/") else f"{layer.name}/{path}"
+    _, within, rest = f"/{path}".partition(f"/{layer.name}/")
+    return f"{layer.name}/{rest if within else path}"
 
 
 def dumps(

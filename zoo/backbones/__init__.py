@@ -1,1 +1,14 @@
-"""Backbones that bring weights: EfficientNet-Lite, and a reader of PyTorch files."""
+"""Backbones: the paper's, EfficientNet-Lite with ImageNet weights, a small ViT."""
+
+from typing import TYPE_CHECKING
+
+from zoo import lazy
+
+if TYPE_CHECKING:
+    from zoo.backbones.lite import efficientnet_lite
+else:
+    __getattr__, __dir__ = lazy.exports(
+        __name__, {"zoo.backbones.lite": ("efficientnet_lite",)}
+    )
+
+__all__ = ["efficientnet_lite"]

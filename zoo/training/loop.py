@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -17,7 +18,8 @@ from zoo import backends, weights
 from zoo.data import Dataset, Split
 from zoo.model import EarlyExitModel
 from zoo.training import checkpoints
-from zoo.training.recipes import Recipe
+from zoo.training.frozen import frozen_normalisation, on_cached_features
+from zoo.training.recipes import Recipe, heads_first
 from zoo.training.trainer import Trainer, augment, optimizer
 
 
@@ -93,6 +95,40 @@ def train(
         )
     if teacher is not None:
         _check_teacher(teacher, recipe, dataset)
+    told: dict[str, Any] = {"verbose": verbose, "validate": validate}
+    if recipe.heads_epochs:
+        before = None if folder is None else pathlib.Path(folder, "heads")
+        train(model, dataset, heads_first(recipe), before, seed, **told)
+    settings = {
+        "model": _identity(model),
+        "data": dataset.fingerprint,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "teacher": None if teacher is None else weights.digest(teacher.get_weights()),
+    }
+    if recipe.scheme == "heads":
+        model, dataset = on_cached_features(model, dataset)
+    with contextlib.ExitStack() as stack:
+        if recipe.freeze_normalisation:
+            stack.enter_context(frozen_normalisation(model))
+        return _run(
+            model, dataset, recipe, folder, settings, teacher, callbacks, **told
+        )
+
+
+def _run(
+    model: EarlyExitModel,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: str | os.PathLike | None,
+    settings: dict[str, Any],
+    teacher: keras.Model | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: str | int,
+    validate: bool,
+) -> TrainingResult:
+    """Train what is not frozen; `settings` say which training this is."""
+    seed = settings["seed"]
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
     batches = _Batches(dataset.train, batch_size, seed)
     steps = recipe.epochs * len(batches)
@@ -107,15 +143,6 @@ def train(
     if folder is not None:
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {
-            "model": _identity(model),
-            "data": dataset.fingerprint,
-            "recipe": asdict(recipe),
-            "seed": seed,
-            "teacher": None
-            if teacher is None
-            else weights.digest(teacher.get_weights()),
-        }
         checkpoint = folder / checkpoints.CHECKPOINT
         resumes = checkpoint.exists()
         checkpoints.check_same_training(folder, settings, resumes)

@@ -10,11 +10,13 @@ import numpy as np
 from zoo.names import find
 
 AUGMENTATIONS = ("none", "shift", "resized_crop")
+OPTIMIZERS = ("sgd", "adam")
+SCHEMES = ("joint", "mixed", "heads")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: SGD with Nesterov momentum and a cosine schedule per step.
+    """How to train, with a cosine schedule of the learning rate per step.
 
     Args:
         name: Its name in records.
@@ -23,6 +25,16 @@ class Recipe:
         learning_rate: Peak learning rate.
         warmup_epochs: Epochs of linear increase before the cosine; may be a fraction.
         momentum: Momentum of SGD.
+        optimizer: "sgd", with Nesterov momentum, or "adam".
+        scheme: What is trained when. "joint": everything, all the time. "mixed": the
+            final exit alone in the first half of the epochs, then everything. "heads":
+            the heads alone, on features of the frozen backbone that are computed once,
+            of images that are not augmented.
+        heads_epochs: Epochs of "heads" that come before all others, by Adam at a
+            learning rate of 0.001: new heads would spoil a trained backbone at first.
+        freeze_normalisation: Whether the batch normalisation of the backbone keeps its
+            statistics and weights, as is usual for a pretrained backbone.
+        label_smoothing: Share of the answer that is spread over all classes.
         weight_decay: Coefficient of the L2 penalty on all weights.
         clip_norm: Largest global norm of a gradient; None: no clipping.
         augmentation: "none", "shift" (pad-and-crop by 4 pixels) or "resized_crop".
@@ -51,6 +63,11 @@ class Recipe:
     learning_rate: float
     warmup_epochs: float = 0
     momentum: float = 0.9
+    optimizer: str = "sgd"
+    scheme: str = "joint"
+    heads_epochs: int = 0
+    freeze_normalisation: bool = False
+    label_smoothing: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float | None = None
     augmentation: str = "shift"
@@ -73,6 +90,8 @@ class Recipe:
             "learning_rate": (tiny, most),
             "warmup_epochs": (0, self.epochs),
             "momentum": (0, 0.9999),
+            "heads_epochs": (0, most),
+            "label_smoothing": (0, 0.9),
             "weight_decay": (0, most),
             "clip_norm": (tiny, most),
             "erase": (0, 1),
@@ -93,10 +112,20 @@ class Recipe:
                 raise ValueError(
                     f"Recipe.{field} is {value!r}; expected {least}{most_text}."
                 )
-        if self.augmentation not in AUGMENTATIONS:
+        for field, known in (
+            ("augmentation", AUGMENTATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("scheme", SCHEMES),
+        ):
+            value = getattr(self, field)
+            if value not in known:
+                raise ValueError(
+                    f"Recipe.{field} is {value!r}; expected {', '.join(known)}."
+                )
+        if self.soft_exits and self.scheme != "joint":
             raise ValueError(
-                f"Recipe.augmentation is {self.augmentation!r}; expected "
-                f"{', '.join(AUGMENTATIONS)}."
+                f"Recipe.soft_exits is on and Recipe.scheme is {self.scheme!r}; "
+                "expected 'joint': soft exits have phases of their own."
             )
         object.__setattr__(self, "phases", tuple(self.phases))
         if len(self.phases) != 2 or min(self.phases) < 0 or sum(self.phases) > 1:
@@ -144,8 +173,36 @@ RECIPES = {
             warmup_epochs=0.2,
             augmentation="none",
         ),
+        # For a pretrained backbone: the heads first, then the final exit, then all.
+        Recipe(
+            "finetune",
+            epochs=5,
+            batch_size=64,
+            learning_rate=5e-4,
+            warmup_epochs=0.5,
+            optimizer="adam",
+            scheme="mixed",
+            heads_epochs=5,
+            freeze_normalisation=True,
+            clip_norm=1.0,
+        ),
     )
 }
+
+
+def heads_first(recipe: Recipe) -> Recipe:
+    """The recipe of the epochs that `recipe.heads_epochs` counts."""
+    return Recipe(
+        f"{recipe.name}, heads",
+        epochs=recipe.heads_epochs,
+        batch_size=recipe.batch_size,
+        learning_rate=1e-3,
+        optimizer="adam",
+        scheme="heads",
+        augmentation="none",
+        label_smoothing=recipe.label_smoothing,
+        crop=recipe.crop,
+    )
 
 
 def recipe(name: str, **changes: Any) -> Recipe:

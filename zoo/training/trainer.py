@@ -44,7 +44,7 @@ def augment(recipe: Recipe, flip: bool, seed: int) -> keras.layers.Layer:
 
 
 def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """SGD by the recipe, its learning rate a cosine schedule per step."""
+    """The recipe's optimizer, its learning rate a cosine schedule per step."""
     steps = recipe.epochs * steps_per_epoch
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
     peak = recipe.learning_rate
@@ -54,6 +54,13 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
         warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
+    if recipe.optimizer == "adam":
+        return backends.Adam(
+            schedule,
+            name="adam",
+            global_clipnorm=recipe.clip_norm,
+            weight_decay=recipe.weight_decay or None,
+        )
     return backends.SGD(
         schedule,
         name="sgd",
@@ -110,6 +117,11 @@ class Trainer(keras.Model):
         if training and self.recipe.soft_exits and own > 1:
             return self._soft_exit_loss(y, y_pred)
         losses = self.model.exit_losses(y, y_pred[:, :own], sample_weight)
+        smoothing = self.recipe.label_smoothing if training else 0.0
+        if smoothing:
+            for k in range(own):
+                spread = -ops.mean(ops.log_softmax(y_pred[:, k]))
+                losses[k] = (1 - smoothing) * losses[k] + smoothing * spread
         share = self.recipe.distillation if training else 0.0
         if share:
             # The last of y_pred teaches: the teacher, else the final exit.
@@ -117,7 +129,14 @@ class Trainer(keras.Model):
             for k in range(y_pred.shape[1] - 1):
                 soft = _divergence(taught, y_pred[:, k], self.recipe.temperature)
                 losses[k] = (1 - share) * losses[k] + share * soft
+        if training and self.recipe.scheme == "mixed":
+            all_exits = ops.cast(self._done() >= 0.5, "float32")
+            losses[:-1] = [loss * all_exits for loss in losses[:-1]]
         return self.model.total_loss(losses)
+
+    def _done(self):
+        """Share of the training that is done, a scalar tensor."""
+        return ops.cast(self.optimizer.iterations, "float32") / self.steps
 
     def _soft_exit_loss(self, labels, logits):
         recipe = self.recipe
@@ -132,7 +151,7 @@ class Trainer(keras.Model):
                 shares, spent, recipe.macs_limit
             )
         peak = recipe.peak_weight * soft_exits.peak(labels, logits, confidences)
-        done = ops.cast(self.optimizer.iterations, "float32") / self.steps
+        done = self._done()
         first, second = recipe.phases
         mixed += ops.where(done >= first + second, peak, 0.0)
         return ops.where(done >= first, mixed, alone)
