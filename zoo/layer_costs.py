@@ -75,7 +75,7 @@ def node_macs(node: Node) -> int:
     if any(None in shape[1:] for shape in (*inputs, *outputs)):
         raise ValueError(
             f"{layer.name!r} takes images of any size, so its MACs are not known; "
-            "expected an input of a fixed height and width, see zoo.attach's resolution."
+            "expected a fixed height and width, as resolution sets it in zoo.attach."
         )
     return int(found(layer, inputs, outputs))
 

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from search.supernet.choices import BLOCKS, Choice
-from zoo.depthwise import depthwise
 from search.supernet.resizing import resized, resized_and_convolved, size_of
 from search.supernet.shared import has_shortcut
 from zoo.architecture import (
@@ -24,6 +23,7 @@ from zoo.architecture import (
     StageKind,
 )
 from zoo.backbones.ofa_mobilenet_v3 import MEAN, STD
+from zoo.depthwise import depthwise
 from zoo.heads import (
     BRANCH_KERNELS,
 )
