@@ -27,6 +27,18 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before any fixture of the test
+def pytest_runtest_setup(item):
+    """Run eagerly what TensorFlow would compile, except in tests marked `compiled`.
+
+    A test takes few steps, and compiling one takes longer than many of them.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(item.get_closest_marker("compiled") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def skip_what_takes_long(request):
     """With --quick a test is skipped when it builds a network or starts a process."""

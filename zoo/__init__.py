@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from zoo import lazy
 
 if TYPE_CHECKING:
-    from zoo import cost, data, exits, heads, layers, registry, training
+    from zoo import backbones, cost, data, exits, heads, layers, registry, training
     from zoo.architecture import Architecture, Block, Stage
     from zoo.attachment import attach
     from zoo.classifier import EarlyExitClassifier
@@ -29,7 +29,16 @@ else:
             "zoo.pipeline": ("fit",),
             "zoo.registry": ("card", "list_models", "load", "pareto", "save"),
         },
-        modules=("cost", "data", "exits", "heads", "layers", "registry", "training"),
+        modules=(
+            "backbones",
+            "cost",
+            "data",
+            "exits",
+            "heads",
+            "layers",
+            "registry",
+            "training",
+        ),
     )
 
 __version__ = "0.1.0"
@@ -45,6 +54,7 @@ __all__ = [
     "FixedBranch",
     "Stage",
     "attach",
+    "backbones",
     "card",
     "cost",
     "cut_points",
@@ -71,6 +81,7 @@ lazy.register(
         "aebnas>EarlyExitModel": "zoo.model",
         "aebnas>FirstToken": "zoo.layers",
         "aebnas>FitResolution": "zoo.layers",
+        "aebnas>PositionEmbedding": "zoo.layers",
         "aebnas>RandomResizedCrop": "zoo.training.augmentation",
         "aebnas>RandomShift": "zoo.training.augmentation",
     }

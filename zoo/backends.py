@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -95,13 +94,6 @@ def is_functional(layer: Any) -> bool:
         "call" in vars(cls) and not cls.__module__.startswith("keras.")
         for cls in type(layer).__mro__
     )
-
-
-def takes_training(layer: Any) -> bool:
-    """Whether a layer's call has an argument `training`."""
-    if not isinstance(layer, keras.layers.Layer):
-        return False
-    return "training" in inspect.signature(layer.call).parameters
 
 
 def is_tensorflow_on_cpu() -> bool:

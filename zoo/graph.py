@@ -123,32 +123,27 @@ def crossings(
             yield node, beside + tuple(needed.values())
 
 
-def apply(model: keras.Model, inputs: Any, training: bool | None = None) -> Any:
+def apply(model: keras.Model, inputs: Any) -> Any:
     """Apply the layers of a model, which it shares, to another symbolic tensor.
 
-    Nested models are taken apart. The layers of a nested model that was called with
-    `training=False`, as is usual in fine-tuning, are called with that.
+    Nested models are taken apart.
 
     Args:
         model: Functional or sequential, with one input and one output.
         inputs: Symbolic tensor.
-        training: What all layers are called with; None: as they were.
     """
-    return replay(model.inputs[0], model.outputs[0], inputs, training)
+    return replay(model.inputs[0], model.outputs[0], inputs)
 
 
-def replay(start: Any, end: Any, inputs: Any, training: bool | None = None) -> Any:
+def replay(start: Any, end: Any, inputs: Any) -> Any:
     """Like `apply`, with the part of a network between two of its tensors."""
     made = {id(start): inputs}
     for node in backends.nodes(end, start):
         args, kwargs = node.again(made)
         layer = node.operation
-        mode = kwargs.get("training") if training is None else training
         if backends.is_functional(layer):
-            outputs = [apply(layer, args[0], mode)]
+            outputs = [apply(layer, args[0])]
         else:
-            if mode is not None and backends.takes_training(layer):
-                kwargs["training"] = mode
             outputs = keras.tree.flatten(layer(*args, **kwargs))
         made |= {id(old): new for old, new in zip(node.outputs, outputs)}
     return made[id(end)]

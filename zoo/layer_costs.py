@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from keras import layers
 
 from zoo.backends import Node
-from zoo.layers import BicubicResize
+from zoo.layers import BicubicResize, PositionEmbedding
 
 Shape: TypeAlias = tuple[int | None, ...]  # with the batch
 Rule: TypeAlias = Callable[[Any, Sequence[Shape], Sequence[Shape]], int]
@@ -32,6 +32,7 @@ _FREE = (
     layers.Normalization,
     layers.PReLU,
     layers.RMSNormalization,
+    PositionEmbedding,
 )
 
 

@@ -198,6 +198,31 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
 
 
 @keras.saving.register_keras_serializable(package="aebnas")
+class PositionEmbedding(layers.Layer):
+    """Adds a learnt vector to each of a sequence of tokens.
+
+    Input shape: `(batch, tokens, width)`, the number of tokens fixed.
+    Output shape: the same.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the vectors."""
+        self.positions = self.add_weight(
+            shape=tuple(input_shape[1:]),
+            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            name="positions",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Add them."""
+        return inputs + self.positions
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The input's."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="aebnas")
 class FirstToken(layers.Layer):
     """The first of a sequence of tokens.
 

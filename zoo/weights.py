@@ -209,7 +209,7 @@ def _by_layer_name(
         for i, variable in enumerate(layer.weights):
             path = f"{layer.name}/{i}"
             if path in values:
-                named[_path(layer, variable)] = values[path]
+                named[_path(layer, variable, i)] = values[path]
     unknown = {path.split("/")[0] for path in values}
     unknown -= {layer.name for layer in model.layers}
     if unknown:

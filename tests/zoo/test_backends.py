@@ -27,7 +27,6 @@ def dense():
 
 
 @needs_tensorflow
-@pytest.mark.compiles
 def test_the_optimizer_asks_for_an_all_reduce(dense, monkeypatch):
     calls, own = [], backends.SGD._all_reduce_sum_gradients
 
@@ -57,7 +56,6 @@ def test_the_optimizer_asks_for_an_all_reduce(dense, monkeypatch):
     )
 
 
-@pytest.mark.compiles
 def test_the_training_step_averages_the_loss_in_the_tracker(dense):
     dense.compile("sgd", "mse", run_eagerly=True)
     logs = dense.train_on_batch(np.ones((4, 2)), np.ones((4, 1)), return_dict=True)
@@ -182,7 +180,6 @@ def test_a_dtype_policy_holds_inside_and_is_put_back():
     assert keras.config.dtype_policy().name == before
 
 
-@pytest.mark.compiles
 def test_a_compiled_function_sees_new_weights_and_any_size(dense):
     function = backends.compiled(dense)
     for count in (3, 1):
@@ -193,7 +190,6 @@ def test_a_compiled_function_sees_new_weights_and_any_size(dense):
             np.testing.assert_allclose(found, np.full((count, 1), 2 * scale))
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_function_on_arrays_gives_a_list_of_whole_batches(outputs):
     images = keras.Input((3,))
@@ -208,7 +204,6 @@ def test_a_function_on_arrays_gives_a_list_of_whole_batches(outputs):
 
 
 @needs_tensorflow
-@pytest.mark.compiles
 def test_few_compiled_functions_are_kept():
     images = keras.Input((None, 3))
     model = keras.Model(images, keras.layers.Rescaling(1.0)(images))

@@ -60,7 +60,6 @@ def test_a_frozen_batch_normalisation_stays_as_it_is():
     np.testing.assert_equal(ours.get_weights(), before)
 
 
-@pytest.mark.compiles
 def test_the_fast_way_is_taken_in_training_only(monkeypatch, architecture):
     import tensorflow as tf
 

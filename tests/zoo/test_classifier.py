@@ -43,9 +43,6 @@ NETWORKS = {
 }
 
 
-pytestmark = pytest.mark.compiles
-
-
 @pytest.fixture(scope="module")
 def classifier_logits(classifier, images):
     """The answers of `classifier` to `images`."""

@@ -117,7 +117,6 @@ def test_the_cost_of_a_network_includes_its_registered_heads(network):
     assert cost.backbone[-1] == static.backbone[-1]
 
 
-@pytest.mark.compiles
 def test_a_network_with_registered_heads_is_built_counted_and_saved(network, tmp_path):
     keras.utils.set_random_seed(1)
     model = zoo.EarlyExitClassifier(network, 10)

@@ -5,8 +5,6 @@ from keras import ops
 
 from zoo.exits import RULES, confidence, decide
 
-pytestmark = pytest.mark.compiles
-
 filled_up = pytest.mark.skipif(
     keras.backend.backend() == "jax", reason="on JAX, batches are filled up"
 )

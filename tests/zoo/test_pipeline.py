@@ -10,7 +10,6 @@ import zoo
 from zoo import exits, measure, records, training
 
 BRIEF = training.Recipe("brief", 2, 16, 0.02, augmentation="none", erase=0.2)
-pytestmark = pytest.mark.compiles
 
 
 @pytest.fixture(scope="module")

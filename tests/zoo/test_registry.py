@@ -15,8 +15,6 @@ import pytest
 import zoo
 from zoo import cards, data, exits, measure, records, registry, weights
 
-pytestmark = pytest.mark.compiles
-
 BRANCH = zoo.Branch((zoo.ConvModule(8),))
 SMALL = zoo.Architecture(
     32,

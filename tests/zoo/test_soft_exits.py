@@ -79,7 +79,6 @@ def trained(generic, dataset, recipe):
     return model, np.abs(model.get_layer("exit1_classifier").get_weights()[0] - before)
 
 
-@pytest.mark.compiles
 def test_the_first_phase_leaves_the_branches_alone(generic, first_digits):
     few = first_digits(train=64, validation=32)
     alone = dataclasses.replace(SOFT, phases=(1.0, 0.0))
@@ -87,7 +86,6 @@ def test_the_first_phase_leaves_the_branches_alone(generic, first_digits):
     assert trained(generic, few, SOFT)[1].max() > 0
 
 
-@pytest.mark.compiles
 def test_the_cost_term_makes_exits_confident(generic, first_digits):
     few = first_digits(train=96, validation=32)
     slow = {"epochs": 4, "learning_rate": 0.002, "phases": (0.0, 1.0)}

@@ -194,7 +194,6 @@ def softened(logits, temperature):
     return powers / powers.sum(-1, keepdims=True)
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
 def test_the_distilling_loss_is_the_mix_of_labels_and_teacher(taught_by):
     model, share, temperature = network(exit_weights=(0.5, 2)), 0.3, 2.0
@@ -218,7 +217,6 @@ def test_the_distilling_loss_is_the_mix_of_labels_and_teacher(taught_by):
     assert float(plain) != pytest.approx(float(found), rel=1e-3)
 
 
-@pytest.mark.compiles
 def test_the_last_exit_of_a_teacher_teaches():
     teacher = network(seed=2)
     plain = Recipe("r", 1, 4, 0.1, augmentation="none", distillation=0.5)
@@ -233,7 +231,6 @@ def test_the_last_exit_of_a_teacher_teaches():
 # Training
 
 
-@pytest.mark.compiles
 def test_training_reduces_the_loss(trained):
     losses = [row["loss"] for row in log(trained.folder)]
     assert len(losses) == 3
@@ -246,7 +243,6 @@ def test_training_reduces_the_loss(trained):
     )
 
 
-@pytest.mark.compiles
 def test_training_reports_what_it_logged(trained):
     final = dict(trained.outcome.final)
     assert trained.outcome.epochs == 3
@@ -256,7 +252,6 @@ def test_training_reports_what_it_logged(trained):
     assert final == {k: v for k, v in last.items() if k != "epoch"}
 
 
-@pytest.mark.compiles
 def test_a_loss_of_nan_keeps_the_checkpoint_from_which_a_resume_takes_the_same_course(
     trained, dataset, tmp_path, monkeypatch
 ):
@@ -281,7 +276,6 @@ def test_a_loss_of_nan_keeps_the_checkpoint_from_which_a_resume_takes_the_same_c
     assert outcome.epochs == 3
 
 
-@pytest.mark.compiles
 def test_a_log_that_is_ahead_of_the_checkpoint_is_trimmed(trained, dataset, tmp_path):
     shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
     with open(tmp_path / "log.csv", "a", encoding="utf-8") as file:
@@ -290,7 +284,6 @@ def test_a_log_that_is_ahead_of_the_checkpoint_is_trimmed(trained, dataset, tmp_
     assert log(tmp_path) == log(trained.folder)
 
 
-@pytest.mark.compiles
 def test_a_finished_training_returns_at_once_with_its_weights(trained, dataset):
     before, model = log(trained.folder), network(seed=9)
     train(model, dataset, BRIEF, trained.folder, verbose=0)
@@ -298,7 +291,6 @@ def test_a_finished_training_returns_at_once_with_its_weights(trained, dataset):
     assert log(trained.folder) == before
 
 
-@pytest.mark.compiles
 def test_a_finished_training_reports_the_same_again(trained, dataset):
     again = train(network(), dataset, BRIEF, trained.folder, verbose=0)
     assert again == trained.outcome
@@ -310,7 +302,6 @@ def changed_data(dataset):
     return dataclasses.replace(dataset, test=dataset.test._replace(images=images))
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize(
     "differs, changes",
     [
@@ -356,7 +347,6 @@ def teacher():
     return keras.Sequential([keras.Input((32, 32, 3)), *layers])
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("taught_by", ["teacher", "final exit"])
 def test_distillation_changes_the_loss_and_not_the_teacher(
     trained, dataset, taught_by, teacher
@@ -374,7 +364,6 @@ def test_distillation_changes_the_loss_and_not_the_teacher(
     assert teacher is None or teacher.trainable
 
 
-@pytest.mark.compiles
 def test_the_recipe_of_the_paper_trains(dataset):
     paper = recipe("paper", epochs=1, batch_size=32)
     model = classifier(crop=paper.crop)
@@ -390,13 +379,11 @@ def test_the_recipe_of_the_paper_trains(dataset):
 # Bad input
 
 
-@pytest.mark.compiles
 def test_a_model_of_other_classes_is_refused(dataset):
     with pytest.raises(ValueError, match="model has 3 classes, digits has 10"):
         train(network(num_classes=3), dataset, BRIEF)
 
 
-@pytest.mark.compiles
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_a_data_set_without_images_is_refused(dataset, part):
     empty = dataclasses.replace(dataset, **{part: getattr(dataset, part).take(0)})
@@ -404,7 +391,6 @@ def test_a_data_set_without_images_is_refused(dataset, part):
         train(network(), empty, BRIEF, verbose=0)
 
 
-@pytest.mark.compiles
 def test_a_teacher_of_other_classes_is_refused(dataset):
     layers = [keras.layers.Flatten(), keras.layers.Dense(3)]
     other = keras.Sequential([keras.Input((32, 32, 3)), *layers])
@@ -413,13 +399,11 @@ def test_a_teacher_of_other_classes_is_refused(dataset):
         train(network(), dataset, distilling, teacher=other, verbose=0)
 
 
-@pytest.mark.compiles
 def test_a_teacher_that_would_teach_nothing_is_refused(dataset, teacher):
     with pytest.raises(ValueError, match="distillation is 0"):
         train(network(), dataset, BRIEF, teacher=teacher)
 
 
-@pytest.mark.compiles
 def test_a_crop_that_the_model_does_not_have_is_refused(dataset):
     with pytest.raises(ValueError, match=r"build the model with crop=0\.875"):
         train(classifier(), dataset, recipe("paper"))
@@ -449,7 +433,6 @@ zoo.fit(model, digits, recipe, sys.argv[1], seed=5, notes=["killed"], verbose=0)
 """
 
 
-@pytest.mark.compiles
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_training_continues_and_writes_a_model(tmp_path):
     SMALL.to_json(tmp_path / "small.json")
@@ -485,7 +468,6 @@ def test_a_killed_training_continues_and_writes_a_model(tmp_path):
     assert right.mean() == pytest.approx(record.results["test"].accuracy)
 
 
-@pytest.mark.compiles
 def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     def graphs():
         keras.backend.clear_session()
@@ -501,7 +483,6 @@ def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     assert graphs() == before
 
 
-@pytest.mark.compiles
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of glibc")
 def test_a_step_works_in_memory_that_earlier_steps_freed(tmp_path, first_digits):
     faults = []

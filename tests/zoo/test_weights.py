@@ -8,8 +8,6 @@ import pytest
 import zoo
 from zoo import weights
 
-pytestmark = pytest.mark.compiles
-
 
 def values(model):
     return {path: value.copy() for path, value in weights.arrays(model).items()}

@@ -6,9 +6,14 @@ from zoo import lazy
 
 if TYPE_CHECKING:
     from zoo.backbones.lite import efficientnet_lite
+    from zoo.backbones.transformer import vit
 else:
     __getattr__, __dir__ = lazy.exports(
-        __name__, {"zoo.backbones.lite": ("efficientnet_lite",)}
+        __name__,
+        {
+            "zoo.backbones.lite": ("efficientnet_lite",),
+            "zoo.backbones.transformer": ("vit",),
+        },
     )
 
-__all__ = ["efficientnet_lite"]
+__all__ = ["efficientnet_lite", "vit"]
