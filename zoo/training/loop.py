@@ -8,7 +8,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
@@ -108,6 +108,7 @@ def train(
     }
     if recipe.scheme == "heads":
         model, dataset = on_cached_features(model, dataset)
+        recipe = replace(recipe, augmentation="none", erase=0.0)
     with contextlib.ExitStack() as stack:
         if recipe.freeze_normalisation:
             stack.enter_context(frozen_normalisation(model))
