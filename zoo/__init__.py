@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 from zoo import lazy
 
 if TYPE_CHECKING:
-    from zoo import backbones, cost, data, exits, heads, layers, registry, training
+    from zoo import (
+        backbones,
+        cost,
+        data,
+        exits,
+        heads,
+        layer_costs,
+        layers,
+        registry,
+        training,
+    )
     from zoo.architecture import Architecture, Block, Stage
     from zoo.attachment import attach
     from zoo.classifier import EarlyExitClassifier
@@ -35,6 +45,7 @@ else:
             "data",
             "exits",
             "heads",
+            "layer_costs",
             "layers",
             "registry",
             "training",
@@ -62,6 +73,7 @@ __all__ = [
     "exits",
     "fit",
     "heads",
+    "layer_costs",
     "layers",
     "list_models",
     "load",
