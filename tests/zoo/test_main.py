@@ -306,6 +306,27 @@ def test_evaluate_agrees_with_the_record(run, record, split):
     assert found["macs"] == expected["macs"]
 
 
+def test_evaluate_measures_the_confidence_of_exits_and_what_they_gain(run, digits):
+    model = registry.load(MODEL)
+    found = run("evaluate", MODEL, "--json")
+    logits = model.predict(digits.images, batch_size=256, verbose=0)
+    answers = logits, digits.labels
+    evaluation = exits.evaluate(*answers, model.macs, model.thresholds)
+    expected = {
+        "calibration_error": exits.calibration_error(*answers),
+        "failure_auroc": exits.failure_auroc(*answers),
+        "oracle_accuracy": exits.oracle_accuracy(*answers),
+        "gain_over_single_exits": exits.gain_over_single_exits(evaluation, model.macs),
+    }
+    assert {key: found[key] for key in expected} == {
+        key: pytest.approx(value) for key, value in expected.items()
+    }
+    assert max(found["accuracy"], *found["exit_accuracy"]) <= found["oracle_accuracy"]
+    (row,) = [line for line in run("evaluate", MODEL).splitlines() if "final" in line]
+    ece, area = found["calibration_error"][-1], found["failure_auroc"][-1]
+    assert row.split()[-3:] == [*cards.percent(ece).split(), f"{area:.3f}"]
+
+
 def test_evaluate_prints_every_exit_and_a_summary(run, record, test):
     text = run("evaluate", MODEL)
     for row in cards.exit_rows(record.exit_names, test):

@@ -18,6 +18,10 @@ def add(commands: CommandLine) -> None:
         "evaluate",
         evaluate,
         "Measure accuracy, share and MACs of every exit.",
+        "Prints for every exit also the expected calibration error (ECE) and how well\n"
+        "its confidence tells right answers from wrong ones (failure AUROC), and for\n"
+        "the network the gain over the best single exit at equal average MACs. See\n"
+        "docs/calibration.md.\n\n"
         "The digits come with scikit-learn. CIFAR-10, CIFAR-100 and SVHN are read\n"
         "from --data-dir, or downloaded by tensorflow-datasets if it is installed.",
         keras=True,
