@@ -76,6 +76,26 @@ def frontier(
     return exits.frontier(logits, labels, model.macs, rule=model.exit_rule)
 
 
+def facts(model: EarlyExitModel, dataset: Dataset) -> dict[str, Any]:
+    """What a record says of a model's measurement: `data`, `results`, `frontier`.
+
+    Args:
+        model: The model, with its thresholds.
+        dataset: Its validation and its test part are measured, the frontier on the
+            first.
+    """
+    parts = {"validation": dataset.validation, "test": dataset.test}
+    logits = {part: predict(model, split.images) for part, split in parts.items()}
+    return {
+        "data": describe(dataset),
+        "results": {
+            part: report(model, logits[part], split.labels)
+            for part, split in parts.items()
+        },
+        "frontier": frontier(model, logits["validation"], dataset.validation.labels),
+    }
+
+
 Choice = Callable[[Any, Any, Any, str], OperatingPoint]
 
 

@@ -334,6 +334,24 @@ def test_evaluate_prints_every_exit_and_a_summary(run, record, test):
     assert cards.summary(test) in text
 
 
+def test_evaluate_updates_a_record(run, record, fail, monkeypatch):
+    updated = []
+
+    def update(name, dataset):
+        updated.append((name, dataset.name))
+        return record
+
+    monkeypatch.setattr(registry, "update", update)
+    found = run("evaluate", MODEL, "--update", "--split", "validation", "--json")
+    assert updated == [(MODEL, "digits")]
+    assert found["accuracy"] == record.results["validation"].accuracy
+    for options in (["--split", "train"], ["--thresholds", "1,1"], ["--max-macs", 1e6]):
+        assert "at the model's own thresholds; leave out" in fail(
+            "evaluate", MODEL, "--update", *options
+        )
+    assert len(updated) == 1
+
+
 def test_evaluate_takes_thresholds(run, record):
     found = run("evaluate", MODEL, "--thresholds", "1,1", "--json")
     assert found["utilisation"] == [0, 0, 1]

@@ -243,6 +243,27 @@ def test_the_card_leaves_out_what_was_not_measured(saved):
     assert [row[-1] for row in rows] == ["–", "0.500"]
 
 
+def test_an_update_measures_what_an_older_record_lacks(saved, copy, dataset):
+    old = records.to_dict(saved.record)
+    for part in old["results"].values():
+        for key in UNMEASURED:
+            del part[key]
+    config = copy / "config.json"
+    config.write_text(json.dumps(old), encoding="utf-8")
+    before = contents(copy)
+    assert registry.update(copy, dataset) == registry.record(copy) == saved.record
+    assert contents(copy) == contents(saved.folder)
+    assert contents(copy)["config.json"] != before["config.json"]
+
+
+def test_an_update_takes_no_other_data(copy, dataset):
+    before = contents(copy)
+    other = dataclasses.replace(dataset, test=dataset.test.take(79))
+    with pytest.raises(ValueError, match=r"40, 60 and 80 images\); this is digits"):
+        registry.update(copy, other)
+    assert contents(copy) == before
+
+
 def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(tmp_path):
     model = network(thresholds=(0.7,))
     model.class_names = tuple("abcdefghij")
