@@ -312,46 +312,6 @@ def save(
     return written
 
 
-def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
-    """Measure a saved model again, and write its record and its card anew.
-
-    Weights, thresholds, training and notes stay. Use it on a folder that an older
-    version wrote, which lacks what is measured today.
-
-    Args:
-        name: A pretrained model's name, or a folder that `save` wrote.
-        dataset: The data set that the model was measured on; any, if it was on none.
-
-    Returns:
-        The record written to `config.json`.
-
-    Raises:
-        OSError: The folder cannot be written; what was there stays.
-        ValueError: There is no such model, or the data set is another one.
-    """
-    from zoo import measure
-
-    folder, noted = _folder(name), record(name)
-    given = measure.describe(dataset)
-    if noted.data is not None and noted.data != given:
-        raise ValueError(
-            f"{name} was measured on {_described(noted.data)}; this is "
-            f"{_described(given)}. To record other data, save the model with it."
-        )
-    written = replace(noted, **measure.facts(load(folder), dataset))
-    with replacing(folder / CONFIG) as config_file, replacing(folder / CARD) as card:
-        config_file.write_text(records.dumps(written), encoding="utf-8")
-        card.write_text(render(written), encoding="utf-8")
-    return written
-
-
-def _described(data: DataRecord) -> str:
-    return (
-        f"{data.name} with the fingerprint {data.fingerprint} ({data.train:,}, "
-        f"{data.validation:,} and {data.test:,} images)"
-    )
-
-
 def valid_name(name: str) -> str:
     """A name that Keras takes for a model, made of any text, such as a folder's name.
 
@@ -388,3 +348,42 @@ def _checked_weights(folder: pathlib.Path, noted: ModelRecord) -> pathlib.Path:
             "package again, or save the model again."
         )
     return path
+
+
+def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
+    """Measure a saved model again, and write its record and its card anew.
+
+    Weights, thresholds, training and notes stay. Use it on a folder that an older
+    version wrote, which lacks what is measured today.
+
+    Args:
+        name: A pretrained model's name, or a folder that `save` wrote.
+        dataset: The data set that the model was measured on; any, if it was on none.
+
+    Returns:
+        The record written to `config.json`.
+
+    Raises:
+        OSError: The folder cannot be written; what was there stays.
+        ValueError: There is no such model, or the data set is another one.
+    """
+    from zoo import files, measure
+
+    folder, noted = _folder(name), record(name)
+    given = measure.describe(dataset)
+    if noted.data is not None and noted.data != given:
+        raise ValueError(
+            f"{name} was measured on {_described(noted.data)}; this is "
+            f"{_described(given)}. To record other data, save the model with it."
+        )
+    written = replace(noted, **measure.facts(load(folder), dataset))
+    records.write(folder / CONFIG, written)
+    files.write_text(folder / CARD, render(written))
+    return written
+
+
+def _described(data: DataRecord) -> str:
+    return (
+        f"{data.name} with the fingerprint {data.fingerprint} ({data.train:,}, "
+        f"{data.validation:,} and {data.test:,} images)"
+    )
