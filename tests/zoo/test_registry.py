@@ -256,6 +256,21 @@ def test_an_update_measures_what_an_older_record_lacks(saved, copy, dataset):
     assert contents(copy)["config.json"] != before["config.json"]
 
 
+def test_a_record_of_the_first_format_is_read():
+    record = registry.record("aebnas_cifar10_medium")
+    new = records.to_dict(record)
+    started = {"start": new["training"].pop("initial_weights")}
+    later = ("kind", "num_classes", "exit_names", "macs")
+    old = {key: value for key, value in new.items() if key not in later} | {
+        "format": 1,
+        "model": new["model"]["config"],
+        "training": new["training"] | started,
+    }
+    assert started["start"] == record.initial_weights
+    found = records.from_dict(old, registry.ModelRecord, assume=registry.ModelRecord)
+    assert found == record
+
+
 def test_an_update_takes_no_other_data(copy, dataset):
     before = contents(copy)
     other = dataclasses.replace(dataset, test=dataset.test.take(79))
@@ -712,6 +727,21 @@ def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
     accuracy, macs = PROMISED[name]
     assert found.accuracy >= accuracy
     assert found.average_macs["aebnas"] <= macs
+
+
+def test_the_example_of_the_page_on_calibration_runs(pretrained, monkeypatch):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "calibration.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    monkeypatch.setattr(zoo, "load", pretrained)
+    model, names = pretrained("aebnas_digits"), {}
+    monkeypatch.setattr(model, "thresholds", model.thresholds)  # put back afterwards
+    exec(compile("\n".join(code), page.name, "exec"), names)
+    labels, before = names["digits"].test.labels, names["test"]
+    assert all(0.1 < temperature < 10 for temperature in names["temperatures"])
+    assert (names["honest"].argmax(-1) == before.argmax(-1)).all()
+    found = exits.evaluate(before, labels, model.macs, model.thresholds)
+    assert model.thresholds == names["point"].thresholds
+    assert 1 - found.accuracy < 0.05
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
