@@ -124,7 +124,7 @@ def _report(
         )
     yield f"{where}: accuracy", result.accuracy, _accuracy(result)
     if result.gain_over_single_exits is not None:
-        gain = result.accuracy - _without_rule(result, counted["standard"])
+        gain = _accuracy(result) - _without_rule(result, counted["standard"])
         yield f"{where}: gain over single exits", result.gain_over_single_exits, gain
 
 
@@ -133,13 +133,14 @@ def _without_rule(result: Report, cost: Cost) -> float:
 
     The line of support of all single exits that is lowest there.
     """
+    average = _average(result, cost)
     spent = np.add(cost.backbone, (*cost.branches, 0))
     accuracy = np.array(result.exit_accuracy)
     ahead = spent[:, None] > spent
     slopes = np.subtract.outer(accuracy, accuracy)[ahead]
     slopes /= np.subtract.outer(spent, spent)[ahead]
     return min(
-        (accuracy - slope * (spent - result.average_macs["standard"])).max()
+        (accuracy - slope * (spent - average)).max()
         for slope in (0, *slopes[slopes > 0])
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.architecture import Architecture
 from zoo.cost import Cost, macs
 from zoo.exits import OperatingPoint
-from zoo.records import record, to_dict
+from zoo.records import added, record, to_dict
 
 FIRST_CLASS = "EarlyExitClassifier"  # of every model in format 1
 
@@ -80,10 +80,10 @@ class Report:
     leaving_accuracy: tuple[float | None, ...]
     macs: dict[str, tuple[int, ...]]
     samples: int
-    calibration_error: tuple[float, ...] | None = None
-    failure_auroc: tuple[float | None, ...] | None = None
-    oracle_accuracy: float | None = None
-    gain_over_single_exits: float | None = None
+    calibration_error: tuple[float, ...] | None = added()
+    failure_auroc: tuple[float | None, ...] | None = added()
+    oracle_accuracy: float | None = added()
+    gain_over_single_exits: float | None = added()
 
 
 def _upgrade(data: dict[str, Any]) -> dict[str, Any]:

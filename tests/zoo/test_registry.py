@@ -229,6 +229,7 @@ def test_the_card_leaves_out_what_was_not_measured(saved):
         for key in UNMEASURED:
             del part[key]
     record = records.from_dict(old, registry.ModelRecord)
+    assert records.to_dict(record) == old
     test = record.results["test"]
     assert [getattr(test, key) for key in UNMEASURED] == [None] * 4
     columns, rows = cards.exit_columns(test), cards.exit_rows(record.exit_names, test)
