@@ -114,7 +114,7 @@ def _model(where: str, record: ModelRecord) -> Iterator[Comparison]:
 def _report(
     where: str, result: Report, counted: Mapping[str, Cost]
 ) -> Iterator[Comparison]:
-    """MACs in every convention, and accuracy."""
+    """MACs in every convention, accuracy, and the gain over single exits."""
     for convention, cost in counted.items():
         spent = cost.per_exit_at(result.thresholds)
         yield f"{where}: MACs ({convention})", result.macs[convention], spent
@@ -124,6 +124,26 @@ def _report(
             _average(result, cost),
         )
     yield f"{where}: accuracy", result.accuracy, _accuracy(result)
+    if result.gain_over_single_exits is not None:
+        gain = _accuracy(result) - _without_rule(result, counted["standard"])
+        yield f"{where}: gain over single exits", result.gain_over_single_exits, gain
+
+
+def _without_rule(result: Report, cost: Cost) -> float:
+    """What single exits, or lots drawn between them, reach at the average MACs.
+
+    The line of support of all single exits that is lowest there.
+    """
+    average = _average(result, cost)
+    spent = np.add(cost.backbone, (*cost.branches, 0))
+    accuracy = np.array(result.exit_accuracy)
+    ahead = spent[:, None] > spent
+    slopes = np.subtract.outer(accuracy, accuracy)[ahead]
+    slopes /= np.subtract.outer(spent, spent)[ahead]
+    return min(
+        (accuracy - slope * (spent - average)).max()
+        for slope in (0, *slopes[slopes > 0])
+    )
 
 
 def _average(point: Any, cost: Cost) -> float:

@@ -9,6 +9,11 @@ from zoo.exits import OperatingPoint
 from zoo.model_record import ModelRecord, Report
 
 FRONTIER_ROWS = 16
+LEGEND = (
+    " On all images: ECE, the expected calibration error, is the gap between "
+    "probability and accuracy; failure AUROC says how well the confidence tells right "
+    "answers from wrong ones, from 0.5 (not at all) to 1 (always)."
+)
 
 
 def percent(share: float | None) -> str:
@@ -27,11 +32,15 @@ def exit_columns(result: Report) -> tuple[str, ...]:
     return (
         *("exit", "threshold", "MACs", *others),
         *("share leaving", "accuracy of those", "accuracy on all"),
+        *("ECE",) * (result.calibration_error is not None),
+        *("failure AUROC",) * (result.failure_auroc is not None),
     )
 
 
 def exit_rows(names: Sequence[str], result: Report) -> list[list[str]]:
     """One row per exit: name, threshold, MACs by convention, share, accuracies.
+
+    Calibration error and failure AUROC follow if they were measured.
 
     Args:
         names: Of the exits.
@@ -40,32 +49,47 @@ def exit_rows(names: Sequence[str], result: Report) -> list[list[str]]:
     thresholds = [
         "off" if threshold == 1 else f"{threshold:g}" for threshold in result.thresholds
     ] + ["–"]
-    return [
-        [name, threshold, *map(million, spent), *map(percent, shares)]
-        for name, threshold, spent, *shares in zip(
-            names,
-            thresholds,
-            zip(*result.macs.values()),
-            result.utilisation,
-            result.leaving_accuracy,
-            result.exit_accuracy,
-        )
+    columns = [
+        list(names),
+        thresholds,
+        *(map(million, spent) for spent in result.macs.values()),
+        map(percent, result.utilisation),
+        map(percent, result.leaving_accuracy),
+        map(percent, result.exit_accuracy),
     ]
+    if result.calibration_error is not None:
+        columns.append(map(percent, result.calibration_error))
+    if result.failure_auroc is not None:
+        columns.append(
+            "–" if area is None else f"{area:.3f}" for area in result.failure_auroc
+        )
+    return [list(row) for row in zip(*columns)]
 
 
 def summary(result: Report) -> str:
-    """One sentence: accuracy by the exit rule and average MACs."""
+    """Sentences: accuracy by the exit rule, average MACs, and what the exits gain."""
     counted = [
         f"{million(average)} in the `{name}` convention"
         for name, average in result.average_macs.items()
         if name != "standard"
     ]
-    return (
+    sentences = [
         f"Accuracy by the exit rule: {percent(result.accuracy)} on "
         f"{result.samples:,} images, at {million(result.average_macs['standard'])} "
         f"average MACs{' (' if counted else ''}{', '.join(counted)}"
         f"{')' if counted else ''}."
-    )
+    ]
+    if result.gain_over_single_exits is not None:
+        sentences.append(
+            f"Gain over the best single exit at equal average MACs: "
+            f"{100 * result.gain_over_single_exits:+.2f} points."
+        )
+    if result.oracle_accuracy is not None:
+        sentences.append(
+            f"Accuracy of an oracle that picks the right exit: "
+            f"{percent(result.oracle_accuracy)}."
+        )
+    return " ".join(sentences)
 
 
 def thinned(points: Sequence[Any], count: int = FRONTIER_ROWS) -> list[Any]:
@@ -118,7 +142,7 @@ def render(record: ModelRecord) -> str:
             summary(test),
             markdown_table(exit_columns(test), exit_rows(record.exit_names, test)),
             "MACs are those spent by an image that leaves at the exit, every exit in "
-            "use before it included.",
+            "use before it included." + LEGEND * (test.calibration_error is not None),
             "## Data",
             f"`{data.name}`, fingerprint `{data.fingerprint}`: {data.train:,} images "
             f"for training, {data.validation:,} for choosing thresholds, "

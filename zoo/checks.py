@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
+from zoo.names import unknown
+from zoo.runtime import RULES
+
 
 def require(field: str, value: Any, options: Sequence[int]) -> int:
     """Return `value` as a plain int, or raise if it is not one of `options`."""
@@ -90,3 +95,49 @@ def require_types(field: str, values: Sequence[Any], kinds: Any) -> None:
             raise ValueError(
                 f"{field}[{i}] is {value!r}; expected {' or '.join(names)}."
             )
+
+
+def check_logits(logits: Any) -> np.ndarray:
+    """Return logits in single precision, or raise a ValueError.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`.
+    """
+    logits = np.asarray(logits)
+    if logits.ndim != 3 or logits.shape[-1] < 2:
+        raise ValueError(
+            f"logits have the shape {logits.shape}; expected "
+            "(samples, exits, classes) with two classes or more."
+        )
+    with np.errstate(over="ignore"):
+        logits = logits.astype(np.float32, copy=False)
+    if not np.isfinite(logits).all():
+        raise ValueError("logits hold values that are not finite in single precision.")
+    return logits
+
+
+def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
+    """Return the labels as integers of shape `(samples,)`, or raise a ValueError."""
+    labels = np.asarray(labels)
+    if labels.shape == (samples, 1):
+        labels = labels[:, 0]
+    if labels.shape != (samples,):
+        raise ValueError(
+            f"labels have the shape {labels.shape}; expected ({samples},)."
+        )
+    if not samples:
+        raise ValueError("There are no samples.")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels are {labels.dtype}; expected integers.")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels lie in {labels.min()}..{labels.max()}; expected "
+            f"0..{num_classes - 1} for {num_classes} classes."
+        )
+    return labels
+
+
+def check_rule(rule: str) -> None:
+    """Raise a ValueError if there is no such exit rule."""
+    if rule not in RULES:
+        raise ValueError(unknown("exit rule", rule, RULES))

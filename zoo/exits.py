@@ -3,7 +3,8 @@
 Logits have the shape `(samples, exits, classes)`, the final classifier last. A sample
 leaves at the first exit whose confidence is at least that exit's threshold, else at the
 final classifier. A threshold of 1 switches an exit off: nothing leaves there, whatever
-the confidence, and its branch is neither computed nor counted.
+the confidence, and its branch is neither computed nor counted. How far the confidences
+can be trusted is measured in `zoo.calibration`, whose functions are here, too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from zoo.checks import check_thresholds
+from zoo.calibration import (
+    calibration_error,
+    failure_auroc,
+    gain_over_single_exits,
+    oracle_accuracy,
+    single_exit_accuracy,
+    temperatures,
+    thresholds_for_risk,
+)
+from zoo.checks import check_labels, check_logits, check_rule, check_thresholds
 from zoo.cost import Cost
-from zoo.names import unknown
 from zoo.operating_points import (
     Evaluation,
     OperatingPoint,
@@ -32,15 +41,23 @@ __all__ = [
     "RULES",
     "Evaluation",
     "OperatingPoint",
+    "calibration_error",
     "check_labels",
+    "check_rule",
     "confidence",
     "decide",
     "evaluate",
+    "failure_auroc",
     "frontier",
+    "gain_over_single_exits",
+    "oracle_accuracy",
     "paper_score",
     "pareto_optimal",
     "recount",
+    "single_exit_accuracy",
+    "temperatures",
     "thresholds_for_budget",
+    "thresholds_for_risk",
     "tune_thresholds",
     "within_budget",
 ]
@@ -64,12 +81,6 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
     return RULES[rule](np.asarray(logits))
 
 
-def check_rule(rule: str) -> None:
-    """Raise a ValueError if there is no such exit rule."""
-    if rule not in RULES:
-        raise ValueError(unknown("exit rule", rule, RULES))
-
-
 def decide(
     logits: Any, thresholds: Sequence[float], rule: str = "score_margin"
 ) -> np.ndarray:
@@ -87,7 +98,7 @@ def decide(
     Raises:
         ValueError: The shape of the logits or the number of thresholds is wrong.
     """
-    logits = _check_logits(logits)
+    logits = check_logits(logits)
     thresholds = check_thresholds(thresholds, count=logits.shape[1] - 1)
     return first_exit(confidence(logits, rule), thresholds)
 
@@ -300,43 +311,8 @@ class _Grid:
         )
 
 
-def _check_logits(logits: Any) -> np.ndarray:
-    logits = np.asarray(logits)
-    if logits.ndim != 3 or logits.shape[-1] < 2:
-        raise ValueError(
-            f"logits have the shape {logits.shape}; expected "
-            "(samples, exits, classes) with two classes or more."
-        )
-    with np.errstate(over="ignore"):
-        logits = logits.astype(np.float32, copy=False)
-    if not np.isfinite(logits).all():
-        raise ValueError("logits hold values that are not finite in single precision.")
-    return logits
-
-
-def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
-    """Return the labels as integers of shape `(samples,)`, or raise a ValueError."""
-    labels = np.asarray(labels)
-    if labels.shape == (samples, 1):
-        labels = labels[:, 0]
-    if labels.shape != (samples,):
-        raise ValueError(
-            f"labels have the shape {labels.shape}; expected ({samples},)."
-        )
-    if not samples:
-        raise ValueError("There are no samples.")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels are {labels.dtype}; expected integers.")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels lie in {labels.min()}..{labels.max()}; expected "
-            f"0..{num_classes - 1} for {num_classes} classes."
-        )
-    return labels
-
-
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
-    logits = _check_logits(logits)
+    logits = check_logits(logits)
     if len(cost.backbone) != logits.shape[1]:
         raise ValueError(
             f"The cost is of a network with {len(cost.backbone)} exits, including the "

@@ -39,6 +39,8 @@ def describe(dataset: Dataset) -> DataRecord:
 def report(model: EarlyExitModel, logits: Any, labels: Any) -> Report:
     """Evaluate logits at the model's thresholds, MACs in every convention.
 
+    See `zoo.calibration` for what is measured beside accuracy and MACs.
+
     Args:
         model: The model.
         logits: Shape `(samples, exits, classes)`.
@@ -60,6 +62,10 @@ def report(model: EarlyExitModel, logits: Any, labels: Any) -> Report:
         leaving_accuracy=found.leaving_accuracy,
         macs={name: each.macs for name, each in counted.items()},
         samples=found.samples,
+        calibration_error=exits.calibration_error(logits, labels),
+        failure_auroc=exits.failure_auroc(logits, labels, model.exit_rule),
+        oracle_accuracy=exits.oracle_accuracy(logits, labels, model.thresholds),
+        gain_over_single_exits=exits.gain_over_single_exits(found, model.macs),
     )
 
 
@@ -68,6 +74,26 @@ def frontier(
 ) -> tuple[OperatingPoint, ...]:
     """The Pareto-optimal threshold settings, in standard MACs."""
     return exits.frontier(logits, labels, model.macs, rule=model.exit_rule)
+
+
+def facts(model: EarlyExitModel, dataset: Dataset) -> dict[str, Any]:
+    """What a record says of a model's measurement: `data`, `results`, `frontier`.
+
+    Args:
+        model: The model, with its thresholds.
+        dataset: Its validation and its test part are measured, the frontier on the
+            first.
+    """
+    parts = {"validation": dataset.validation, "test": dataset.test}
+    logits = {part: predict(model, split.images) for part, split in parts.items()}
+    return {
+        "data": describe(dataset),
+        "results": {
+            part: report(model, logits[part], split.labels)
+            for part, split in parts.items()
+        },
+        "frontier": frontier(model, logits["validation"], dataset.validation.labels),
+    }
 
 
 Choice = Callable[[Any, Any, Any, str], OperatingPoint]

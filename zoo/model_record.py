@@ -9,7 +9,7 @@ from typing import Any
 from zoo.architecture import Architecture
 from zoo.cost import Cost, macs
 from zoo.exits import OperatingPoint
-from zoo.records import record, to_dict
+from zoo.records import added, record, to_dict
 
 FIRST_CLASS = "EarlyExitClassifier"  # of every model in format 1
 
@@ -52,6 +52,8 @@ class DataRecord:
 class Report:
     """An evaluation, like `zoo.exits.Evaluation`, with MACs in every convention.
 
+    The last four were not always measured; None: unknown.
+
     Attributes:
         thresholds: One per exit but the last; 1: switched off.
         accuracy: Share of correct answers by the exit rule, 0..1.
@@ -62,6 +64,12 @@ class Report:
             where none does.
         macs: MACs spent by a sample that leaves at each exit, by convention.
         samples: Number of samples.
+        calibration_error: Expected calibration error of each exit on all samples.
+        failure_auroc: How well each exit's confidence tells right answers from wrong
+            ones, on all samples; None where there are only right ones or wrong ones.
+        oracle_accuracy: Share of the samples for which an exit in use is right.
+        gain_over_single_exits: Accuracy minus that of the best single exit at equal
+            average MACs, in the standard convention.
     """
 
     thresholds: tuple[float, ...]
@@ -72,6 +80,10 @@ class Report:
     leaving_accuracy: tuple[float | None, ...]
     macs: dict[str, tuple[int, ...]]
     samples: int
+    calibration_error: tuple[float, ...] | None = added()
+    failure_auroc: tuple[float | None, ...] | None = added()
+    oracle_accuracy: float | None = added()
+    gain_over_single_exits: float | None = added()
 
 
 def _upgrade(data: dict[str, Any]) -> dict[str, Any]:

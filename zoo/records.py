@@ -35,6 +35,7 @@ class _Kind:
 
 
 _KINDS: dict[str, _Kind] = {}
+ADDED = "added"
 
 
 def record(
@@ -67,6 +68,17 @@ def record(
     return register
 
 
+def added() -> Any:
+    """A field that older records of the same format lack; None: it is not known.
+
+    It is not written where it is None, so that an older record stays as it is.
+
+    Example:
+        >>> oracle_accuracy: float | None = added()
+    """
+    return dataclasses.field(default=None, metadata={ADDED: True})
+
+
 def to_dict(value: Any) -> Any:
     """A record, or any part of one, as plain dictionaries, lists, numbers and text.
 
@@ -84,8 +96,12 @@ def to_dict(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {f.name: _plain(getattr(value, f.name)) for f in fields}
+        items = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {
+            f.name: _plain(item)
+            for f, item in items
+            if item is not None or not f.metadata.get(ADDED)
+        }
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,14 +11,14 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zoo import exits, records
 from zoo.cards import render
 from zoo.exits import OperatingPoint
 from zoo.files import replacing
-from zoo.model_record import ModelRecord, WeightsRecord
+from zoo.model_record import DataRecord, ModelRecord, WeightsRecord
 from zoo.names import unknown
 
 if TYPE_CHECKING:
@@ -284,20 +284,7 @@ def save(
     named = dataset.class_names if dataset is not None else model.class_names
     facts: dict[str, Any] = {"frontier": model.frontier, "data": None, "results": None}
     if dataset is not None:
-        parts = {"validation": dataset.validation, "test": dataset.test}
-        logits = {
-            part: measure.predict(stored, split.images) for part, split in parts.items()
-        }
-        facts = {
-            "data": measure.describe(dataset),
-            "results": {
-                part: measure.report(stored, logits[part], split.labels)
-                for part, split in parts.items()
-            },
-            "frontier": measure.frontier(
-                stored, logits["validation"], dataset.validation.labels
-            ),
-        }
+        facts = measure.facts(stored, dataset)
     written = ModelRecord(
         name=name,
         model=described,
@@ -362,3 +349,42 @@ def _checked_weights(folder: pathlib.Path, noted: ModelRecord) -> pathlib.Path:
             "package again, or save the model again."
         )
     return path
+
+
+def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
+    """Measure a saved model again, and write its record and its card anew.
+
+    Weights, thresholds, training and notes stay. Use it on a folder that an older
+    version wrote, which lacks what is measured today.
+
+    Args:
+        name: A pretrained model's name, or a folder that `save` wrote.
+        dataset: The data set that the model was measured on; any, if it was on none.
+
+    Returns:
+        The record written to `config.json`.
+
+    Raises:
+        OSError: The folder cannot be written; what was there stays.
+        ValueError: There is no such model, or the data set is another one.
+    """
+    from zoo import files, measure
+
+    folder, noted = _folder(name), record(name)
+    given = measure.describe(dataset)
+    if noted.data is not None and noted.data != given:
+        raise ValueError(
+            f"{name} was measured on {_described(noted.data)}; this is "
+            f"{_described(given)}. To record other data, save the model with it."
+        )
+    written = replace(noted, **measure.facts(load(folder), dataset))
+    records.write(folder / CONFIG, written)
+    files.write_text(folder / CARD, render(written))
+    return written
+
+
+def _described(data: DataRecord) -> str:
+    return (
+        f"{data.name} with the fingerprint {data.fingerprint} ({data.train:,}, "
+        f"{data.validation:,} and {data.test:,} images)"
+    )

@@ -255,6 +255,7 @@ def test_a_published_accuracy_that_does_not_follow_is_named(
         (("frontier", 1, "average_macs"), "frontier[1]: average MACs"),
         (("results", "test", "accuracy"), "test: accuracy"),
         (("results", "validation", "accuracy"), "validation: accuracy"),
+        (("results", "test", "gain_over_single_exits"), "test: gain over single exits"),
         (("results", "test", "macs", "standard", 0), "test: MACs (standard)"),
         (("results", "test", "macs", "aebnas", 1), "test: MACs (aebnas)"),
         (

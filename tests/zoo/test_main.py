@@ -309,11 +309,50 @@ def test_evaluate_agrees_with_the_record(run, record, split):
     assert found["macs"] == expected["macs"]
 
 
+def test_evaluate_measures_the_confidence_of_exits_and_what_they_gain(run, digits):
+    model = registry.load(MODEL)
+    found = run("evaluate", MODEL, "--json")
+    logits = model.predict(digits.images, batch_size=256, verbose=0)
+    answers = logits, digits.labels
+    evaluation = exits.evaluate(*answers, model.macs, model.thresholds)
+    expected = {
+        "calibration_error": exits.calibration_error(*answers),
+        "failure_auroc": exits.failure_auroc(*answers),
+        "oracle_accuracy": exits.oracle_accuracy(*answers),
+        "gain_over_single_exits": exits.gain_over_single_exits(evaluation, model.macs),
+    }
+    assert {key: found[key] for key in expected} == {
+        key: pytest.approx(value) for key, value in expected.items()
+    }
+    assert max(found["accuracy"], *found["exit_accuracy"]) <= found["oracle_accuracy"]
+    (row,) = [line for line in run("evaluate", MODEL).splitlines() if "final" in line]
+    ece, area = found["calibration_error"][-1], found["failure_auroc"][-1]
+    assert row.split()[-3:] == [*cards.percent(ece).split(), f"{area:.3f}"]
+
+
 def test_evaluate_prints_every_exit_and_a_summary(run, record, test):
     text = run("evaluate", MODEL)
     for row in cards.exit_rows(record.exit_names, test):
         assert all(cell in text for cell in row)
     assert cards.summary(test) in text
+
+
+def test_evaluate_updates_a_record(run, record, fail, monkeypatch):
+    updated = []
+
+    def update(name, dataset):
+        updated.append((name, dataset.name))
+        return record
+
+    monkeypatch.setattr(registry, "update", update)
+    found = run("evaluate", MODEL, "--update", "--split", "validation", "--json")
+    assert updated == [(MODEL, "digits")]
+    assert found["accuracy"] == record.results["validation"].accuracy
+    for options in (["--split", "train"], ["--thresholds", "1,1"], ["--max-macs", 1e6]):
+        assert "at the model's own thresholds; leave out" in fail(
+            "evaluate", MODEL, "--update", *options
+        )
+    assert len(updated) == 1
 
 
 def test_evaluate_takes_thresholds(run, record):

@@ -1,9 +1,11 @@
 import collections
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -23,6 +25,10 @@ SMALL = zoo.Architecture(
     (1, 0.5, 1, 1),
 )
 FILES = ["card.md", "config.json", "model.weights.h5"]
+UNMEASURED = (  # in records of older versions
+    *("calibration_error", "failure_auroc"),
+    *("oracle_accuracy", "gain_over_single_exits"),
+)
 
 
 def as_numpy(tensor):
@@ -157,6 +163,16 @@ def test_the_record_holds_what_the_stored_weights_give(saved, dataset, part):
         assert found.thresholds == (0.6,)
         assert found.samples == len(split.labels)
     assert 0 < found.utilisation[0] < 1
+    answers = (logits, split.labels)
+    assert found.calibration_error == pytest.approx(exits.calibration_error(*answers))
+    areas = exits.failure_auroc(*answers, saved.model.exit_rule)
+    assert found.failure_auroc == pytest.approx(areas)
+    assert found.oracle_accuracy == exits.oracle_accuracy(*answers, (0.6,))
+    standard = exits.evaluate(
+        *(*answers, saved.model.macs, (0.6,), saved.model.exit_rule)
+    )
+    gain = exits.gain_over_single_exits(standard, saved.model.macs)
+    assert found.gain_over_single_exits == pytest.approx(gain)
 
 
 def test_the_record_names_data_weights_and_training(saved, dataset):
@@ -192,12 +208,74 @@ def test_the_card_shows_what_was_measured(saved):
         *map(cards.million, test.average_macs.values()),
         *map(cards.million, sum(test.macs.values(), ())),
         *map(cards.percent, test.exit_accuracy + test.utilisation),
+        *("| ECE | failure AUROC |", "ECE, the expected calibration error"),
+        *map(cards.percent, test.calibration_error),
+        *(f"| {area:.3f} |" for area in test.failure_auroc),
+        f"oracle that picks the right exit: {cards.percent(test.oracle_accuracy)}.",
+        f"average MACs: {100 * test.gain_over_single_exits:+.2f} points.",
         saved.record.data.fingerprint,
         saved.record.weights.sha256,
     ]
     assert [text for text in shown if text not in card] == []
     rows = cards.frontier_rows(cards.thinned(saved.record.frontier))
     assert cards.markdown_table(cards.FRONTIER_COLUMNS, rows) in card
+
+
+def test_the_card_leaves_out_what_was_not_measured(saved):
+    old = records.to_dict(saved.record)
+    for part in old["results"].values():
+        for key in UNMEASURED:
+            del part[key]
+    record = records.from_dict(old, registry.ModelRecord)
+    assert records.to_dict(record) == old
+    test = record.results["test"]
+    assert [getattr(test, key) for key in UNMEASURED] == [None] * 4
+    columns, rows = cards.exit_columns(test), cards.exit_rows(record.exit_names, test)
+    assert [len(row) for row in rows] == [len(columns)] * 2
+    card = cards.render(record)
+    assert not re.search("ECE|AUROC|oracle|Gain", card)
+    assert cards.summary(test) in card
+    one_sided = dataclasses.replace(
+        saved.record.results["test"], failure_auroc=(None, 0.5)
+    )
+    rows = cards.exit_rows(record.exit_names, one_sided)
+    assert [row[-1] for row in rows] == ["–", "0.500"]
+
+
+def test_an_update_measures_what_an_older_record_lacks(saved, copy, dataset):
+    old = records.to_dict(saved.record)
+    for part in old["results"].values():
+        for key in UNMEASURED:
+            del part[key]
+    config = copy / "config.json"
+    config.write_text(json.dumps(old), encoding="utf-8")
+    before = contents(copy)
+    assert registry.update(copy, dataset) == registry.record(copy) == saved.record
+    assert contents(copy) == contents(saved.folder)
+    assert contents(copy)["config.json"] != before["config.json"]
+
+
+def test_a_record_of_the_first_format_is_read():
+    record = registry.record("aebnas_cifar10_medium")
+    new = records.to_dict(record)
+    started = {"start": new["training"].pop("initial_weights")}
+    later = ("kind", "num_classes", "exit_names", "macs")
+    old = {key: value for key, value in new.items() if key not in later} | {
+        "format": 1,
+        "model": new["model"]["config"],
+        "training": new["training"] | started,
+    }
+    assert started["start"] == record.initial_weights
+    found = records.from_dict(old, registry.ModelRecord, assume=registry.ModelRecord)
+    assert found == record
+
+
+def test_an_update_takes_no_other_data(copy, dataset):
+    before = contents(copy)
+    other = dataclasses.replace(dataset, test=dataset.test.take(79))
+    with pytest.raises(ValueError, match=r"40, 60 and 80 images\); this is digits"):
+        registry.update(copy, other)
+    assert contents(copy) == before
 
 
 def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(tmp_path):
@@ -648,6 +726,21 @@ def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
     accuracy, macs = PROMISED[name]
     assert found.accuracy >= accuracy
     assert found.average_macs["aebnas"] <= macs
+
+
+def test_the_example_of_the_page_on_calibration_runs(pretrained, monkeypatch):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "calibration.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    monkeypatch.setattr(zoo, "load", pretrained)
+    model, names = pretrained("aebnas_digits"), {}
+    monkeypatch.setattr(model, "thresholds", model.thresholds)  # put back afterwards
+    exec(compile("\n".join(code), page.name, "exec"), names)
+    labels, before = names["digits"].test.labels, names["test"]
+    assert all(0.1 < temperature < 10 for temperature in names["temperatures"])
+    assert (names["honest"].argmax(-1) == before.argmax(-1)).all()
+    found = exits.evaluate(before, labels, model.macs, model.thresholds)
+    assert model.thresholds == names["point"].thresholds
+    assert 1 - found.accuracy < 0.05
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

@@ -18,6 +18,10 @@ def add(commands: CommandLine) -> None:
         "evaluate",
         evaluate,
         "Measure accuracy, share and MACs of every exit.",
+        "Prints for every exit also the expected calibration error (ECE) and how well\n"
+        "its confidence tells right answers from wrong ones (failure AUROC), and for\n"
+        "the network the gain over the best single exit at equal average MACs. See\n"
+        "docs/calibration.md.\n\n"
         "The digits come with scikit-learn. CIFAR-10, CIFAR-100 and SVHN are read\n"
         "from --data-dir, or downloaded by tensorflow-datasets if it is installed.",
         keras=True,
@@ -29,6 +33,12 @@ def add(commands: CommandLine) -> None:
         "--thresholds",
         metavar="T,T,...",
         help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
+    )
+    sub.add_argument(
+        "--update",
+        action="store_true",
+        help="measure the validation and test splits at the model's own thresholds "
+        "and write its record and card anew",
     )
     add_json(sub)
 
@@ -46,15 +56,27 @@ def add(commands: CommandLine) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a model on a split of a data set."""
-    from zoo import cards, measure, records
+    from zoo import cards, measure, records, registry
 
+    chosen = (options.thresholds, options.max_macs, options.target_macs)
+    if options.update and (
+        options.split == "train" or any(c is not None for c in chosen)
+    ):
+        raise ValueError(
+            "--update measures the validation and test splits at the model's own "
+            "thresholds; leave out --thresholds, --max-macs, --target-macs and "
+            "--split train."
+        )
     model, dataset = shared.model_and_data(options)
-    if options.thresholds is not None:
-        model.thresholds = _floats(options.thresholds)
-    shared.choose_thresholds(model, dataset, options)
-    split = getattr(dataset, options.split)
-    logits = measure.predict(model, split.images)
-    result = measure.report(model, logits, split.labels)
+    if options.update:
+        result = registry.update(options.model, dataset).results[options.split]
+    else:
+        if options.thresholds is not None:
+            model.thresholds = _floats(options.thresholds)
+        shared.choose_thresholds(model, dataset, options)
+        split = getattr(dataset, options.split)
+        logits = measure.predict(model, split.images)
+        result = measure.report(model, logits, split.labels)
     if options.json:
         return print_json(
             {
