@@ -119,3 +119,46 @@ def test_pictures_of_a_folder_are_found_by_their_ending(tmp_path):
     assert pictures.find(tmp_path / "a.png") == [tmp_path / "a.png"]
     with pytest.raises(ValueError, match=r"folder folder\.png|folder\.png holds no"):
         pictures.find(tmp_path / "folder.png")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_lies_on_white(tmp_path, mode):
+    alpha = np.array([[255, 0], [51, 255]], np.uint8)
+    image = Image.fromarray(np.dstack([np.full((2, 2, 3), 100, np.uint8), alpha]))
+    if mode == "P":  # one colour of a palette may be transparent
+        image = Image.fromarray((alpha == 0).astype(np.uint8), "P")
+        image.putpalette([100, 100, 100, 9, 9, 9])
+        image.save(tmp_path / "a.png", transparency=1)
+        expected = [[100, 255], [100, 100]]
+    else:
+        image.convert(mode).save(tmp_path / "a.png")
+        expected = [[100, 255], [224, 100]]
+    found = pictures.read(tmp_path / "a.png")
+    np.testing.assert_array_equal(found, np.dstack([expected] * 3))
+
+
+@pytest.mark.parametrize("height, width", [(40, 60), (60, 40), (40, 40)])
+def test_a_size_keeps_the_square_in_the_middle(tmp_path, height, width):
+    ramp = np.zeros((height, width, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.indices((height, width)) * 4
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    whole = pictures.read(tmp_path / "a.png", 40)
+    top, left = (height - 40) // 2, (width - 40) // 2
+    np.testing.assert_array_equal(whole, ramp[top : top + 40, left : left + 40])
+    np.testing.assert_array_equal(pictures.middle(ramp), whole)
+    small = pictures.read(tmp_path / "a.png", 10).astype(int)
+    means = whole.reshape(10, 4, 10, 4, 3).mean((1, 3))
+    assert small.shape == (10, 10, 3)
+    assert abs(small - means)[1:-1, 1:-1].max() <= 1  # an average, not a sample
+    assert pictures.read(tmp_path / "a.png", 90).shape == (90, 90, 3)
+
+
+def test_a_large_photograph_is_decoded_at_a_reduced_size(tmp_path, monkeypatch):
+    large = Image.fromarray(PIXELS).resize((320, 480), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", quality=95)
+    exact = np.asarray(large.crop((0, 80, 320, 400)).resize((32, 32)))
+    decoded, rgb = [], pictures._rgb
+    monkeypatch.setattr(pictures, "_rgb", lambda i: decoded.append(i.size) or rgb(i))
+    found = pictures.read(tmp_path / "a.jpg", 32).astype(int)
+    assert decoded == [(80, 120)]
+    assert abs(found - exact).max() < 8
