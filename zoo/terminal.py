@@ -225,6 +225,28 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """The option `--size`."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="height and width of the images of a folder of pictures (default: what "
+        "the model was trained on, else 128)",
+    )
+
+
+def add_no_flip(parser: argparse.ArgumentParser) -> None:
+    """The option `--no-flip`."""
+    parser.add_argument(
+        "--no-flip",
+        dest="flip",
+        action="store_false",
+        default=None,
+        help="do not mirror the images of a folder of pictures, as for text",
+    )
+
+
 def console(width: int = 120) -> Console:
     """Standard output; `width` is for where no terminal says how wide it is."""
     console = Console()

@@ -1,14 +1,20 @@
 """Folders of pictures as data sets."""
 
+import dataclasses
+import json
 import pathlib
 import shutil
 import unicodedata
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import data, folders
+import zoo
+from zoo import data, folders, pipeline
+from zoo.__main__ import main
+from zoo.commands import train
 
 CLASSES = ("bee", "zebra", "été")
 PARTS = ("train", "validation", "test")
@@ -313,3 +319,134 @@ def test_reordering_in_place_is_indexing(count):
     expected = array[order]
     folders.reorder(array, order)
     np.testing.assert_array_equal(array, expected)
+
+
+# Models
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """A folder of two classes that differ in brightness."""
+    folder = tmp_path_factory.mktemp("some à la carte") / "pets"
+    rng = np.random.default_rng(0)
+    for name, low in (("cat", 0), ("dog", 128)):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            noise = rng.integers(low, low + 128, (20, 24, 3), np.uint8)
+            Image.fromarray(noise).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(pets, generic, tmp_path_factory):
+    """A model of random weights, measured on the folder at another size than usual."""
+    model = generic(num_classes=2, thresholds=(0.5, 0.5))
+    folder = tmp_path_factory.mktemp("models") / "my_model"
+    zoo.save(model, folder, data.from_folder(pets, 24), {"recipe": {"name": "short"}})
+    return folder
+
+
+def test_a_model_is_evaluated_elsewhere_at_the_size_of_its_record(
+    saved, pets, tmp_path, capsys, monkeypatch
+):
+    load, loaded = data.load, []
+    monkeypatch.setattr(
+        data, "load", lambda *a, **b: loaded.append(load(*a, **b)) or loaded[-1]
+    )
+    noted = zoo.registry.record(saved)
+    assert noted.class_names == ("cat", "dog")
+    assert noted.data.name == "pets" and noted.data.image_size == (24, 24)
+    assert "8 for the results above; 24 x 24 pixels." in zoo.card(saved)
+    shutil.copytree(pets, tmp_path / "elsewhere")
+    for options in (
+        ("--data", tmp_path / "elsewhere"),
+        ("--data", pets, "--size", 24),
+        ("--data-dir", pets.parent),  # the name is that of the record
+    ):
+        assert main(["evaluate", str(saved), *map(str, options), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert loaded[-1].fingerprint == noted.data.fingerprint
+        assert found["accuracy"] == noted.results["test"].accuracy
+        assert found["samples"] == noted.results["test"].samples == 8
+
+
+def test_a_broken_picture_is_told_beside_the_result(saved, pets, tmp_path, capsys):
+    shutil.copytree(pets, tmp_path / "pets")
+    (tmp_path / "pets" / "cat" / "3.png").write_bytes(b"")
+    arguments = ["frontier", str(saved), "--data", str(tmp_path / "pets"), "--json"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)
+    assert err == (
+        f"1 of 40 pictures in {tmp_path / 'pets'} cannot be read and are left out: "
+        "cat/3.png.\n"
+    )
+
+
+def test_folders_of_other_classes_are_refused(saved, pets, tmp_path, capsys):
+    shutil.copytree(pets, tmp_path / "pets")
+    (tmp_path / "pets" / "cat").rename(tmp_path / "pets" / "fox")
+    assert main(["evaluate", str(saved), "--data", str(tmp_path / "pets")]) == 1
+    message = capsys.readouterr().err
+    assert "my_model has the classes cat, dog, the folders in " in message
+    assert message.endswith("pets are dog, fox.\n")
+
+
+def test_training_starts_with_new_classifiers_where_the_names_differ(saved, pets):
+    dataset = data.from_folder(pets, 8)
+    model = zoo.load(saved)
+    for names, kept in ((("cat", "dog"), True), (("cat", "fox"), False)):
+        other = dataclasses.replace(dataset, class_names=names)
+        weights = train._initial(str(saved), other).get_weights()
+        same = [np.array_equal(a, b) for a, b in zip(weights, model.get_weights())]
+        assert all(same) == kept and any(same)
+
+
+def test_train_passes_the_options_on_and_records_them(pets, monkeypatch, capsys):
+    class Stopped(Exception):
+        pass
+
+    seen = []
+
+    def fit(model, dataset, *arguments, **options):
+        seen.append((dataset, options["facts"]))
+        raise Stopped
+
+    monkeypatch.setattr(pipeline, "fit", fit)
+    arguments = ["train", "--initial-weights", "aebnas_digits", "--out", "no"]
+    for more in ([], ["--size", "40", "--no-flip"]):
+        with pytest.raises(Stopped):
+            main([*arguments, "--data", str(pets), *more])
+    (usual, facts), (other, other_facts) = seen
+    assert (usual.name, usual.train.images.shape[1], usual.flip) == ("pets", 128, True)
+    assert (other.name, other.train.images.shape[1], other.flip) == ("pets", 40, False)
+    assert not {"size", "flip"} & set(facts)
+    assert other_facts | {"size": 40, "flip": False} == other_facts
+
+
+def test_the_card_repeats_the_options(saved):
+    record = zoo.registry.record(saved)
+    facts = {"recipe": {"name": "short"}, "size": 24, "flip": False}
+    shown = zoo.cards.render(dataclasses.replace(record, training=facts))
+    assert "--data pets \\\n  --size 24 \\\n  --no-flip \\\n  --recipe short" in shown
+
+
+def test_datasets_of_keras_are_fitted_and_evaluated(pets, generic):
+    training, rest = keras.utils.image_dataset_from_directory(
+        pets,
+        image_size=(16, 16),
+        batch_size=8,
+        validation_split=0.25,
+        subset="both",
+        seed=1,
+        verbose=False,
+    )
+    model = generic(num_classes=2)
+    model.compile(keras.optimizers.Adam(0.01))
+    history = model.fit(training, validation_data=rest, epochs=3, verbose=0).history
+    assert history["val_accuracy"][-1] == 1
+    images, labels = (np.concatenate(each) for each in zip(*rest.as_numpy_iterator()))
+    found = model.evaluate(rest, verbose=0, return_dict=True)
+    expected = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert found == {key: pytest.approx(v, rel=1e-5) for key, v in expected.items()}
+    np.testing.assert_array_equal(model.predict_early(images).labels, labels)
