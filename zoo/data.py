@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.batches import from_batches as from_batches
 from zoo.folders import from_folder
 from zoo.names import unknown
 

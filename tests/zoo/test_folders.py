@@ -424,6 +424,17 @@ def test_train_passes_the_options_on_and_records_them(pets, monkeypatch, capsys)
     assert other_facts | {"size": 40, "flip": False} == other_facts
 
 
+def test_predict_looks_at_the_square_in_the_middle(saved, tmp_path, capsys):
+    square = np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8)
+    wide = np.pad(square, ((0, 0), (10, 11), (0, 0)))
+    paths = [tmp_path / "square.png", tmp_path / "wide.png"]
+    for path, pixels in zip(paths, (square, wide)):
+        Image.fromarray(pixels).save(path)
+    assert main(["predict", str(saved), *map(str, paths), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first | {"file": second["file"]} == second
+
+
 def test_the_card_repeats_the_options(saved):
     record = zoo.registry.record(saved)
     facts = {"recipe": {"name": "short"}, "size": 24, "flip": False}
