@@ -180,7 +180,8 @@ def load(
         return from_folder(path, **given)
     if given:
         raise ValueError(
-            f"{name} is no folder of pictures; expected one for {', '.join(given)}."
+            f"{name} is no folder of pictures; {' and '.join(given)} can be chosen "
+            "only for one."
         )
     if path is not None:
         known = path.stem in _SOURCES and path.stem != "digits"  # which has no file

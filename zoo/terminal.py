@@ -231,8 +231,8 @@ def add_size(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=int,
         metavar="PIXELS",
-        help="height and width of the images of a folder of pictures (default: what "
-        "the model was trained on, else 128)",
+        help="height and width that a folder's pictures are resized to (default: 128; "
+        "for a model that was saved with such a folder, the size it had then)",
     )
 
 

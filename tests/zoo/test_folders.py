@@ -293,7 +293,7 @@ def test_the_path_of_an_npz_file_is_a_data_set(place):
         assert found.name == name and len(found.test.labels) == 4
     by_name = data.load("mine", place)
     assert data.load("mine.npz", place).fingerprint == by_name.fingerprint
-    with pytest.raises(ValueError, match="mine is no folder of pictures; expected one"):
+    with pytest.raises(ValueError, match="mine is no folder of pictures; size can"):
         data.load("mine", place, size=3)
 
 
