@@ -57,7 +57,7 @@ def test_the_examples_of_the_page_on_data_run(tmp_path, monkeypatch):
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for i in range(8):
-            Image.new("RGB", (9, 6)).save(f"photos/{name}/{i}.png")
+            Image.new("RGB", (9, 6), "orange").save(f"photos/{name}/{i}.png")
     fitted = []
     model = types.SimpleNamespace(
         compile=lambda optimizer: None,

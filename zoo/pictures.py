@@ -65,9 +65,7 @@ def read(path: str | os.PathLike, size: int | None = None) -> np.ndarray:
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                if (
-                    size is not None
-                ):  # JPEG is decoded to about twice that, in less time
+                if size is not None:  # JPEG can be decoded at a fraction of its size
                     image.draft(None, (2 * size, 2 * size))
                 pixels = _rgb(ImageOps.exif_transpose(image))
                 return pixels if size is None else _square(pixels, size)
