@@ -216,28 +216,6 @@ def load(
     )
 
 
-def path_of(
-    name: str | os.PathLike, data_dir: str | os.PathLike | None = None
-) -> pathlib.Path | None:
-    """The folder of pictures or the `.npz` file that a name is the path of, if any.
-
-    Args:
-        name: What `load` takes; names of data sets and of files `<data_dir>/<name>.npz`
-            are none.
-        data_dir: Where to look first, as for `load`.
-    """
-    data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if name in names() or (
-        data_dir and pathlib.Path(data_dir, f"{name}.npz").is_file()
-    ):
-        return None
-    for place in (data_dir, ".") if data_dir else (".",):
-        path = pathlib.Path(place, name)
-        if path.is_dir() or (path.suffix == ".npz" and path.is_file()):
-            return path
-    return None
-
-
 def from_arrays(
     name: str,
     train: Split,
@@ -369,6 +347,28 @@ def _checked(
             f"0..{num_classes - 1}."
         )
     return Split(images, labels.astype(np.int64))
+
+
+def path_of(
+    name: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> pathlib.Path | None:
+    """The folder of pictures or the `.npz` file that a name is the path of, if any.
+
+    Args:
+        name: What `load` takes; names of data sets and of files `<data_dir>/<name>.npz`
+            are none.
+        data_dir: Where to look first, as for `load`.
+    """
+    data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if name in names() or (
+        data_dir and pathlib.Path(data_dir, f"{name}.npz").is_file()
+    ):
+        return None
+    for place in (data_dir, ".") if data_dir else (".",):
+        path = pathlib.Path(place, name)
+        if path.is_dir() or (path.suffix == ".npz" and path.is_file()):
+            return path
+    return None
 
 
 def _from_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Split, Split]:
