@@ -402,7 +402,7 @@ def test_training_starts_with_new_classifiers_where_the_names_differ(saved, pets
         assert all(same) == kept and any(same)
 
 
-def test_train_passes_the_options_on_and_records_them(pets, monkeypatch, capsys):
+def test_train_passes_the_options_on_and_records_them(saved, pets, monkeypatch):
     class Stopped(Exception):
         pass
 
@@ -413,7 +413,7 @@ def test_train_passes_the_options_on_and_records_them(pets, monkeypatch, capsys)
         raise Stopped
 
     monkeypatch.setattr(pipeline, "fit", fit)
-    arguments = ["train", "--initial-weights", "aebnas_digits", "--out", "no"]
+    arguments = ["train", "--initial-weights", str(saved), "--out", "no"]
     for more in ([], ["--size", "40", "--no-flip"]):
         with pytest.raises(Stopped):
             main([*arguments, "--data", str(pets), *more])
