@@ -69,7 +69,7 @@ setup(
         "numpy>=1.26,<3",
         "h5py>=3.10,<4",
         "msgspec>=0.18,<1",  # checks the fields of records
-        "pillow>=10,<14",  # python -m zoo predict
+        "pillow>=10,<14",  # zoo.pictures
         "rich>=13,<16",  # tables of the command line; Keras needs it, too
         "scikit-learn>=1.4,<2",  # the digits
         "wrapt>=1.14,<3",  # tells Keras about our classes; TensorFlow needs it, too

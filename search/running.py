@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -28,6 +28,7 @@ def run(
     *,
     dataset: Dataset | None = None,
     data_dir: str | os.PathLike | None = None,
+    data_options: Mapping[str, Any] | None = None,
     on_trial: Callable[[ProposerOracle, Any], None] | None = None,
 ) -> ProposerOracle:
     """Run a search, or continue it.
@@ -44,6 +45,7 @@ def run(
             `record.json`, a `SearchRecord`.
         dataset: What to train on, in place of the set that `settings.data` names.
         data_dir: Folder of the data; see `zoo.data.load`.
+        data_options: More arguments of `zoo.data.load`, for a folder of pictures.
         on_trial: Called after every trial that ended, with the oracle and the trial, in
             the process that owns the oracle.
 
@@ -58,7 +60,7 @@ def run(
     """
     directory = pathlib.Path(directory)
     if dataset is None:
-        dataset = load_data(settings.data, data_dir)
+        dataset = load_data(settings.data, data_dir, **data_options or {})
     settings = dataclasses.replace(settings, data=dataset.name)
     settings = _with_initial_trials(directory, settings)
     oracle = build.oracle(settings)
@@ -84,17 +86,19 @@ def run(
     return oracle
 
 
-def load_data(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """The data set of that name; see `zoo.data.load`.
+def load_data(
+    name: str, data_dir: str | os.PathLike | None = None, **options: Any
+) -> Dataset:
+    """The data set of that name; see `zoo.data.load` for all arguments.
 
     Raises:
         ValueError: There is none; it may be one that was passed as `dataset`.
         FileNotFoundError: The data cannot be found.
     """
     try:
-        return data.load(name, data_dir)
+        return data.load(name, data_dir, **options)
     except ValueError as error:
-        if name in data.names():
+        if name in data.names() or data.path_of(name, data_dir) is not None:
             raise
         raise ValueError(
             f"{error} Pass a data set of your own again, as `dataset`."

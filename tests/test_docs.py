@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from zoo.terminal import run_file
@@ -49,6 +50,29 @@ def example(tmp_path, monkeypatch):
 def files():
     """The examples that are files: all but those that use one of them."""
     return [code for code in CODE if not re.search("^from bottleneck", code, re.M)]
+
+
+def test_the_examples_of_the_page_on_data_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (9, 6), "orange").save(f"photos/{name}/{i}.png")
+    fitted = []
+    model = types.SimpleNamespace(
+        compile=lambda optimizer: None,
+        fit=lambda *given, **named: fitted.append((*given, *named.values())),
+    )
+    monkeypatch.setattr(zoo, "load", lambda *_, **__: model)
+    page = (ROOT / "docs" / "data.md").read_text("utf-8")
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(code, "data.md", "exec"), names)
+    ((train, test),) = fitted
+    assert train.cardinality() == test.cardinality() == 1
+    assert names["photos"].class_names == ("cat", "dog")
+    assert len(names["photos"].test.labels) == 3
+    assert names["mine"].class_names == ("dark", "top", "bottom")
 
 
 def test_every_file_has_a_name():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.exits import OperatingPoint
-from zoo.model_record import ModelRecord, Report
+from zoo.model_record import DataRecord, ModelRecord, Report
 
 FRONTIER_ROWS = 16
 LEGEND = (
@@ -146,7 +146,7 @@ def render(record: ModelRecord) -> str:
             "## Data",
             f"`{data.name}`, fingerprint `{data.fingerprint}`: {data.train:,} images "
             f"for training, {data.validation:,} for choosing thresholds, "
-            f"{data.test:,} for the results above.",
+            f"{data.test:,} for the results above{_pixels(data)}.",
         ]
     if record.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in record.notes)]
@@ -174,6 +174,13 @@ def render(record: ModelRecord) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _pixels(data: DataRecord) -> str:
+    """How large the images are, if that is noted."""
+    if data.image_size is None:
+        return ""
+    return f"; {data.image_size[0]} x {data.image_size[1]} pixels"
+
+
 def _command(record: ModelRecord) -> str:
     """The command that repeats the recorded training."""
     facts, recipe = record.training or {}, record.recipe or {}
@@ -184,6 +191,8 @@ def _command(record: ModelRecord) -> str:
         source: record.initial_weights or record.name,
         "--teacher": facts.get("teacher"),
         "--data": record.data and record.data.name,
+        "--size": facts.get("size"),
+        "--no-flip": "" if facts.get("flip") is False else None,
         "--recipe": recipe.get("name"),
         "--epochs": recipe.get("epochs"),
         "--batch-size": recipe.get("batch_size"),
@@ -197,7 +206,9 @@ def _command(record: ModelRecord) -> str:
         "--seed": facts.get("seed"),
         "--out": "DIR",
     }
-    given = (f"{key} {value}" for key, value in options.items() if value is not None)
+    given = (
+        f"{key} {value}".rstrip() for key, value in options.items() if value is not None
+    )
     return " \\\n  ".join(["python -m zoo train", *given])
 
 

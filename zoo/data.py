@@ -3,7 +3,8 @@
 `digits` always works offline. `cifar10`, `cifar100` and `svhn_cropped` come from a file
 `<data_dir>/<name>.npz` in the layout of keras.datasets (arrays `x_train`, `y_train`,
 `x_test`, `y_test`), else through tensorflow-datasets. Any other `<name>.npz` of that
-layout is a data set as well, and `register` adds one that a function of yours loads.
+layout is a data set as well, and so is a folder of pictures; `register` adds one that a
+function of yours loads.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.batches import from_batches as from_batches
+from zoo.folders import from_folder
 from zoo.names import add, unknown
 
 DATA_DIR_VARIABLE = "AEBNAS_DATA_DIR"
@@ -138,16 +141,22 @@ def names() -> tuple[str, ...]:
     return tuple(_LOADERS)
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str, data_dir: str | os.PathLike | None = None, **options: Any
+) -> Dataset:
     """Load an image set.
 
     Args:
         name: "digits", "cifar10", "cifar100", "svhn_cropped", a registered name, or
             that of a file `<data_dir>/<name>.npz`. Such a file may also hold
-            `class_names`, and `flip`, whether a mirrored image keeps its class.
+            `class_names`, and `flip`, whether a mirrored image keeps its class. Or the
+            path of such a file or of a folder of pictures, which may be one within
+            `data_dir`.
         data_dir: Folder of `<name>.npz`, and of tensorflow-datasets' own files.
             Default: the environment variable AEBNAS_DATA_DIR, else
             tensorflow-datasets' default.
+        **options: Arguments of `from_folder` for a folder of pictures, such as `size`.
+            None stands for their defaults.
 
     Returns:
         A `Dataset`. The validation split is the same at every call: 5,000 training
@@ -158,16 +167,32 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         ValueError: The name is unknown, or the file is no data set.
         FileNotFoundError: The data cannot be found; the message says how to get it.
     """
+    given = {key: value for key, value in options.items() if value is not None}
+    path = path_of(name, data_dir)
+    if path is not None and path.is_dir():
+        return from_folder(path, **given)
+    if given:
+        raise ValueError(
+            f"{name} is no folder of pictures; {' and '.join(given)} can be chosen "
+            "only for one."
+        )
+    if path is not None:
+        known = path.stem in _SOURCES and path.stem != "digits"  # which has no file
+        return load(path.stem, path.parent) if known else _from_any_npz(path.stem, path)
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if name in _LOADERS:
         return _LOADERS[name](data_dir)
     path = pathlib.Path(data_dir or ".") / f"{name}.npz"
     if data_dir and path.is_file():
         return _from_any_npz(name, path)
+    if pathlib.Path(name).name != name or name.endswith(".npz"):
+        raise FileNotFoundError(
+            f"There is no folder of pictures {name}, nor such an .npz file."
+        )
     raise ValueError(
-        f"{unknown('data set', name, names())} Or put a file {name}.npz (arrays "
-        "x_train, y_train, x_test and y_test) into a folder and name that with "
-        f"data_dir or {DATA_DIR_VARIABLE}."
+        f"{unknown('data set', name, names())} Or give the path of a folder of "
+        f"pictures, or put a file {name}.npz (arrays x_train, y_train, x_test and "
+        f"y_test) into a folder and name that with data_dir or {DATA_DIR_VARIABLE}."
     )
 
 
@@ -320,6 +345,28 @@ def _checked(
             f"0..{num_classes - 1}."
         )
     return Split(images, labels.astype(np.int64))
+
+
+def path_of(
+    name: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> pathlib.Path | None:
+    """The folder of pictures or the `.npz` file that a name is the path of, if any.
+
+    Args:
+        name: What `load` takes; names of data sets and of files `<data_dir>/<name>.npz`
+            are none.
+        data_dir: Where to look first, as for `load`.
+    """
+    data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if name in names() or (
+        data_dir and pathlib.Path(data_dir, f"{name}.npz").is_file()
+    ):
+        return None
+    for place in (data_dir, ".") if data_dir else (".",):
+        path = pathlib.Path(place, name)
+        if path.is_dir() or (path.suffix == ".npz" and path.is_file()):
+            return path
+    return None
 
 
 def _from_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Split, Split]:

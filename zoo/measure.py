@@ -27,12 +27,14 @@ def predict(model: EarlyExitModel, images: Any) -> np.ndarray:
 
 def describe(dataset: Dataset) -> DataRecord:
     """What a record says of a data set: name, fingerprint, sizes."""
+    height, width = dataset.train.images.shape[1:3]
     return DataRecord(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
         train=len(dataset.train.labels),
         validation=len(dataset.validation.labels),
         test=len(dataset.test.labels),
+        image_size=(int(height), int(width)),
     )
 
 

@@ -39,6 +39,7 @@ class DataRecord:
         train: Number of images to train on.
         validation: Number of images to choose thresholds on.
         test: Number of images to report on.
+        image_size: Height and width of the images; None: not noted.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DataRecord:
     train: int
     validation: int
     test: int
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,28 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """The option `--size`."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="height and width that a folder's pictures are resized to (default: 128; "
+        "for a model that was saved with such a folder, the size it had then)",
+    )
+
+
+def add_no_flip(parser: argparse.ArgumentParser) -> None:
+    """The option `--no-flip`."""
+    parser.add_argument(
+        "--no-flip",
+        dest="flip",
+        action="store_false",
+        default=None,
+        help="do not mirror the images of a folder of pictures, as for text",
+    )
+
+
 def console(width: int = 120) -> Console:
     """Standard output; `width` is used where it is no terminal."""
     console = Console()

@@ -13,7 +13,14 @@ from search.settings import Settings
 from zoo import data
 from zoo.architecture import EXIT_POSITIONS
 from zoo.cost import CONVENTIONS
-from zoo.terminal import CommandLine, add_load, process, program
+from zoo.terminal import (
+    CommandLine,
+    add_load,
+    add_no_flip,
+    add_size,
+    process,
+    program,
+)
 
 DETAILS = """\
 Methods:
@@ -47,8 +54,14 @@ def add(commands: CommandLine) -> None:
         command.add_argument(flag, type=kind, help=text + shown, **more)
 
     option("directory", pathlib.Path, "folder of the search", required=True)
-    option("data", str, f"{', '.join(data.names())}")
+    option(
+        "data",
+        str,
+        f"{', '.join(data.names())}, a folder of pictures or an .npz file",
+    )
     option("data_dir", pathlib.Path, "folder of NAME.npz or of tensorflow-datasets")
+    add_size(command)
+    add_no_flip(command)
     option("method", str, "see above", metavar="NAME")
     option("trials", int, "candidates to train")
     option("target_macs", float, "average MACs to aim at, such as 2.44e6")
@@ -109,7 +122,13 @@ def run(options: argparse.Namespace) -> int:
         command = [*process("search"), *options.arguments]
         return launch(command, options.workers)
     progress = Progress(wanted.trials, wanted.target_macs)
-    running.run(wanted, options.directory, data_dir=options.data_dir, on_trial=progress)
+    running.run(
+        wanted,
+        options.directory,
+        data_dir=options.data_dir,
+        data_options={"size": options.size, "flip": options.flip},
+        on_trial=progress,
+    )
     if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
         progress.finish()
         print(f"Done. {program('search')} front {options.directory}")

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import search
 import zoo
@@ -449,6 +450,28 @@ def test_options_become_settings(options, expected, run, tmp_path, monkeypatch):
     ((settings, where, named),) = calls
     assert settings == Settings(**expected)
     assert (where, named["data_dir"]) == (folder, tmp_path)
+
+
+def test_the_data_may_be_a_folder_of_pictures(capsys, tmp_path, monkeypatch):
+    loaded = []
+
+    def oracle(settings):
+        raise ValueError(f"That is all about {settings.data}.")
+
+    load = running.data.load
+    monkeypatch.setattr(
+        running.data, "load", lambda *a, **b: loaded.append(load(*a, **b)) or loaded[-1]
+    )
+    monkeypatch.setattr(running.build, "oracle", oracle)
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3"):
+        (tmp_path / "my pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "my pets" / f"{name}.png")
+    options = ("--data", tmp_path / "my pets", "--size", 40, "--no-flip")
+    arguments = ("run", "--directory", tmp_path / "s", *options)
+    assert main([str(argument) for argument in arguments]) == 1
+    (dataset,) = loaded
+    assert capsys.readouterr().err == "search run: That is all about my pets.\n"
+    assert dataset.train.images.shape == (2, 40, 40, 3) and not dataset.flip
 
 
 def test_workers_run_the_same_command(monkeypatch):

@@ -181,6 +181,7 @@ def test_the_record_names_data_weights_and_training(saved, dataset):
         "name": "digits",
         "fingerprint": dataset.fingerprint,
         **{"train": 40, "validation": 60, "test": 80},
+        "image_size": [32, 32],
     }
     written = (saved.folder / "model.weights.h5").read_bytes()
     assert records.to_dict(saved.record.weights) == {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from zoo.cost import CONVENTIONS
-from zoo.terminal import add_data_dir, add_load
+from zoo.terminal import add_data_dir, add_load, add_size
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -28,9 +30,15 @@ def add_data(parser: argparse.ArgumentParser, default: str | None = None) -> Non
     """The options `--data` and `--data-dir`."""
     shown = default or "the model's own"
     parser.add_argument(
-        "--data", metavar="NAME", default=default, help=f"data set (default: {shown})"
+        "--data",
+        metavar="NAME",
+        default=default,
+        help="data set: a name, a folder of pictures (in a folder for each class, or "
+        "in train, validation and test with such folders) or an .npz file "
+        f"(default: {shown})",
     )
     add_data_dir(parser)
+    add_size(parser)
 
 
 def add_convention(parser: argparse.ArgumentParser) -> None:
@@ -83,23 +91,50 @@ def model_and_data(
     """
     from zoo import data, registry
 
-    name = options.data
+    own_file = registry.is_keras_file(options.model)
+    noted = None if own_file else registry.record(options.model).data
+    name, size = options.data, options.size
     if name is None:
-        own_file = registry.is_keras_file(options.model)
-        noted = None if own_file else registry.record(options.model).data
         if noted is None:
             raise ValueError(
                 f"{options.model} records no data set; name one with --data."
             )
         name = noted.name
+    path = data.path_of(name, options.data_dir)
+    pictures = path is not None and path.is_dir()
+    if pictures and size is None and noted is not None and noted.image_size:
+        size = noted.image_size[0]
     model = registry.load(options.model)
-    dataset = data.load(name, options.data_dir)
+    dataset = load_data(options, name, size=size)
     if dataset.num_classes != model.num_classes:
         raise ValueError(
             f"{options.model} has {model.num_classes} classes, {name} has "
             f"{dataset.num_classes}."
         )
+    if pictures and model.class_names and model.class_names != dataset.class_names:
+        raise ValueError(
+            f"{options.model} has the classes {', '.join(model.class_names)}, the "
+            f"folders in {name} are {', '.join(dataset.class_names)}."
+        )
     return model, dataset
+
+
+def load_data(options: argparse.Namespace, name: str, **pictures: Any) -> Dataset:
+    """The data set of that name; pictures left out are told on standard error.
+
+    Args:
+        options: Those of `add_data`.
+        name: The name.
+        **pictures: Options for a folder of pictures; see `zoo.data.load`.
+    """
+    from zoo import data
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UserWarning)
+        dataset = data.load(name, options.data_dir, **pictures)
+    for each in warned:
+        print(each.message, file=sys.stderr)
+    return dataset
 
 
 def choose_thresholds(

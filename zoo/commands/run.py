@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.commands import options as shared
 from zoo.terminal import CommandLine, add_json, print_json, print_table
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def add(commands: CommandLine) -> None:
@@ -46,7 +43,8 @@ def add(commands: CommandLine) -> None:
         "predict",
         predict,
         "Classify picture files, computing no more than each needs.",
-        "Reads any format that Pillow reads, and resizes to the network's input.",
+        "Reads any format that Pillow reads, and resizes the square in the middle to\n"
+        "the network's input.",
         keras=True,
     )
     shared.add_model(sub)
@@ -104,7 +102,7 @@ def _floats(text: str) -> list[float]:
 
 def predict(options: argparse.Namespace) -> None:
     """Classify picture files."""
-    from zoo import registry
+    from zoo import pictures, registry
     from zoo.cards import million, percent
 
     model = registry.load(options.model)
@@ -112,7 +110,8 @@ def predict(options: argparse.Namespace) -> None:
     costs = model.macs.per_exit_at(model.thresholds)
     answers: list[dict[str, Any]] = []
     for path in options.images:
-        prediction = model.predict_early(_picture(path)[None])
+        picture = pictures.middle(pictures.read(path))
+        prediction = model.predict_early(picture[None])
         label, leaving = int(prediction.labels[0]), int(prediction.exits[0])
         answers.append(
             {
@@ -140,14 +139,3 @@ def predict(options: argparse.Namespace) -> None:
             for answer in answers
         ],
     )
-
-
-def _picture(path: str) -> np.ndarray:
-    """The pixels of a picture file, `(height, width, 3)`."""
-    import keras
-    import numpy as np
-
-    try:
-        return np.asarray(keras.utils.load_img(path))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error

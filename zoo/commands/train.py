@@ -9,7 +9,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from zoo.commands import options as shared
-from zoo.terminal import CommandLine, add_json, add_load, print_json, print_table
+from zoo.terminal import (
+    CommandLine,
+    add_json,
+    add_load,
+    add_no_flip,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from zoo.architecture import Architecture
@@ -50,6 +57,7 @@ def add(commands: CommandLine) -> None:
         "classifiers",
     )
     shared.add_data(sub, default="digits")
+    add_no_flip(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument(
         "--recipe", default="long", help="paper, long or short (default: long)"
@@ -76,14 +84,15 @@ def train(options: argparse.Namespace) -> None:
     """Train, choose thresholds, measure and save."""
     import keras
 
-    from zoo import cards, data, pipeline, records, registry, training
+    from zoo import cards, pipeline, records, registry, training
     from zoo.classifier import EarlyExitClassifier
 
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
         options.recipe, **{k: v for k, v in changes.items() if v is not None}
     )
-    dataset = data.load(options.data, options.data_dir)
+    pictures = {"size": options.size, "flip": options.flip}
+    dataset = shared.load_data(options, options.data, **pictures)
     keras.utils.set_random_seed(options.seed)
     if options.initial_weights:
         model = _initial(options.initial_weights, dataset)
@@ -110,6 +119,7 @@ def train(options: argparse.Namespace) -> None:
         facts={
             "initial_weights": options.initial_weights,
             "teacher": options.teacher,
+            **{key: value for key, value in pictures.items() if value is not None},
         },
         verbose=0 if options.json else 1 if sys.stdout.isatty() else 2,
     ).record
@@ -129,8 +139,9 @@ def _initial(source: str, dataset: Dataset) -> EarlyExitModel:
         model = registry.load(source)
         same = model.class_names == dataset.class_names
         return model if same else model.with_new_classifiers(dataset.num_classes)
-    own = registry.record(source).data
-    same = own is not None and own.name == dataset.name
+    noted = registry.record(source)
+    same = noted.data is not None and noted.data.name == dataset.name
+    same = same and noted.class_names in (None, dataset.class_names)
     return registry.load(source, num_classes=None if same else dataset.num_classes)
 
 
