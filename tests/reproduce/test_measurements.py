@@ -100,10 +100,11 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
     assert drawn[0] == drawn[1] != drawn[2] == drawn[3]  # a pair shares its seed
 
 
-def test_two_epochs_from_the_pretrained_weights_beat_two_from_random_ones():
-    rows = finetune.finetune(SHIPPED, epochs=2, seeds=(1,)).rows
+@pytest.mark.compiled
+def test_an_epoch_from_the_pretrained_weights_beats_one_from_random_ones():
+    rows = finetune.finetune(SHIPPED, epochs=1, seeds=(1,)).rows
     pretrained, random = [row.accuracy for row in rows]
-    assert pretrained > random + 0.03  # 0.98 and 0.94 when it was recorded
+    assert pretrained > random + 0.03
     assert [row.initial_weights for row in rows] == ["pretrained", "random"]
 
 
