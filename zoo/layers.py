@@ -191,7 +191,8 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
             return super().call(inputs)
         from zoo.depthwise import depthwise as with_fast_gradient
 
-        outputs = with_fast_gradient(inputs, self.kernel, self.strides[0])
+        kernel = ops.convert_to_tensor(self.kernel)
+        outputs = with_fast_gradient(inputs, kernel, self.strides[0])
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)

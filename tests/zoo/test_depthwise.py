@@ -1,11 +1,12 @@
 """The fast gradient of depthwise filters is TensorFlow's own."""
 
+import keras
 import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from zoo import depthwise  # noqa: E402
+from zoo import depthwise, layers  # noqa: E402
 
 
 @pytest.mark.parametrize("stride", (1, 2))
@@ -57,3 +58,30 @@ def test_gradient_where_sizes_are_known_only_in_the_graph():
             loss = tf.reduce_sum(y**2)
         expected = tape.gradient(loss, filters)
         np.testing.assert_allclose(gradient(x, filters), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("arguments", [{}, {"use_bias": True, "activation": "relu"}])
+def test_the_layer_trains_as_that_of_keras(arguments, compiled):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(2, 6, 6, 4)), tf.float32)
+    arguments = {"use_bias": False} | arguments
+    ours = layers.DepthwiseConv2D(3, 2, "same", **arguments)
+    theirs = keras.layers.DepthwiseConv2D(3, 2, "same", **arguments)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    theirs.set_weights(ours.get_weights())
+
+    def step(layer, **training):
+        with tf.GradientTape() as tape:
+            outputs = layer(x, **training)
+            loss = tf.reduce_sum(outputs**2)
+        weights = [variable.value for variable in layer.trainable_variables]
+        return outputs, *tape.gradient(loss, weights)
+
+    run = tf.function(step) if compiled else step
+    found, expected = run(ours, training=True), run(theirs)
+    assert len(found) == (3 if arguments["use_bias"] else 2)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
