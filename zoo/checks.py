@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -20,6 +21,28 @@ def choose(instance: Any, name: str, options: Sequence[int]) -> None:
     """Validate one field of a frozen data class and store it as a plain int."""
     field = f"{type(instance).__name__}.{name}"
     object.__setattr__(instance, name, require(field, getattr(instance, name), options))
+
+
+def whole_number(field: str, value: Any, least: int) -> int:
+    """Return `value` as a plain int, or raise if it is none or below `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{field} is {value!r}; expected a whole number.")
+    if value < least:
+        raise ValueError(f"{field} is {value}; expected {least} or more.")
+    return int(value)
+
+
+def check_number(field: str, value: Any) -> None:
+    """Raise a ValueError if `value` is no real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"{field} is {value!r}; expected a number.")
+
+
+def check_target(field: str, value: Any) -> None:
+    """Raise a ValueError if a number to aim at is not above 0 and finite."""
+    check_number(field, value)
+    if not 0 < value < math.inf:  # so written, NaN is refused, too
+        raise ValueError(f"{field} is {value!r}; expected above 0.")
 
 
 def check_thresholds(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.checks import check_thresholds
+from zoo.checks import check_target, check_thresholds
 from zoo.cost import Cost
 from zoo.names import unknown
 from zoo.operating_points import (
@@ -179,8 +179,8 @@ def tune_thresholds(
     Reference:
         AEBNAS, arXiv 2512.10671.
     """
-    if target_macs is not None and not target_macs > 0:
-        raise ValueError(f"target_macs is {target_macs!r}; expected above 0.")
+    if target_macs is not None:
+        check_target("target_macs", target_macs)
     grid = _Grid(logits, labels, cost, values, rule)
     score = paper_score(grid.accuracy, grid.average_macs, target_macs)
     if grid.exits > 1:
@@ -227,6 +227,21 @@ def thresholds_for_budget(
     return within_budget(frontier(logits, labels, cost, values, rule), max_macs)
 
 
+def check_grid(num_exits: int, values: Sequence[float] = GRID) -> None:
+    """Raise a ValueError if a grid has too many settings to count.
+
+    Args:
+        num_exits: Number of exits, the final classifier counted.
+        values: Thresholds to try at each exit but that.
+    """
+    settings = len(values) ** (num_exits - 1)
+    if settings > MAX_SETTINGS:
+        raise ValueError(
+            f"{len(values)} values at {num_exits - 1} exits are {settings:,} settings; "
+            f"expected {MAX_SETTINGS:,} at most."
+        )
+
+
 class _Grid:
     """Counts over every combination of threshold values, without a loop over samples.
 
@@ -242,11 +257,7 @@ class _Grid:
         self.values = check_thresholds(values, "values")
         self.samples, self.exits = logits.shape[:2]
         shape = (len(self.values),) * (self.exits - 1)
-        if math.prod(shape) > MAX_SETTINGS:
-            raise ValueError(
-                f"{len(values)} values at {self.exits - 1} exits are "
-                f"{math.prod(shape):,} settings; expected {MAX_SETTINGS:,}."
-            )
+        check_grid(self.exits, self.values)
         # A value's rank says in which cells it lets a sample go: rank < cell.
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
         ranks = np.searchsorted(below_one, np.array(self.values, np.float32))
@@ -315,13 +326,24 @@ def _check_logits(logits: Any) -> np.ndarray:
 
 
 def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
-    """Return the labels as integers of shape `(samples,)`, or raise a ValueError."""
+    """Return the labels as integers of shape `(samples,)`, or raise a ValueError.
+
+    Args:
+        labels: Integers of shape `(samples,)` or `(samples, 1)`, or the probabilities
+            of all classes, shape `(samples, num_classes)`: one-hot labels, also those
+            that label smoothing or mixup made soft. Their likeliest class counts.
+        samples: How many there have to be.
+        num_classes: Number of classes.
+    """
     labels = np.asarray(labels)
     if labels.shape == (samples, 1):
         labels = labels[:, 0]
+    if labels.shape == (samples, num_classes):
+        labels = _likeliest(labels)
     if labels.shape != (samples,):
         raise ValueError(
-            f"labels have the shape {labels.shape}; expected ({samples},)."
+            f"labels have the shape {labels.shape}; expected ({samples},), or "
+            f"({samples}, {num_classes}) for one-hot labels."
         )
     if not samples:
         raise ValueError("There are no samples.")
@@ -333,6 +355,19 @@ def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
             f"0..{num_classes - 1} for {num_classes} classes."
         )
     return labels
+
+
+def _likeliest(probabilities: np.ndarray) -> np.ndarray:
+    """The classes of one-hot or soft labels, which are checked."""
+    if probabilities.dtype.kind not in "biuf":
+        raise ValueError(f"labels are {probabilities.dtype}; expected numbers.")
+    sums = probabilities.sum(1, dtype=float)
+    if not (probabilities >= 0).all() or not np.allclose(sums, 1, atol=1e-2):
+        raise ValueError(
+            "labels have a column per class, but a row is not a distribution; expected "
+            "numbers from 0 that add up to 1."
+        )
+    return probabilities.argmax(1)
 
 
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:

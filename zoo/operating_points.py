@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from zoo.checks import check_number
 from zoo.cost import Cost
 
 
@@ -56,10 +57,12 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
     """The most accurate of `points` at no more than `max_macs` average MACs.
 
     Raises:
-        ValueError: None is; the message says what is reachable.
+        ValueError: None is (the message says what is reachable), or the budget is no
+            number.
     """
     if not points:
         raise ValueError("There is no operating point to choose from.")
+    check_number("max_macs", max_macs)
     limit = max_macs * (1 + 1e-9)  # an average may be rounded
     affordable = [point for point in points if point.average_macs <= limit]
     if not affordable:

@@ -9,7 +9,6 @@ import fnmatch
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from zoo.cards import render
 from zoo.exits import OperatingPoint
 from zoo.files import replacing
 from zoo.model_record import ModelRecord, WeightsRecord
-from zoo.names import unknown
+from zoo.names import unknown, valid_name
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
+STALE = (
+    "The model was trained after its thresholds were chosen: choose them anew with "
+    "`model.tune(images, labels)`."
+)
 PACKAGE = "aebnas"  # under which Keras knows the classes of this package
 
 
@@ -250,8 +253,8 @@ def save(
         model: The model.
         folder: Where to; made if it does not exist. Its name becomes the model's.
         dataset: Measures the model on its test part, and the threshold frontier on its
-            validation part; without one the card has no figures, and the frontier is
-            the model's.
+            validation part; without one the card has no figures, the frontier is the
+            model's, and the card says so if training made the thresholds stale.
         training: How the model was trained, for the card; see
             `zoo.measure.provenance`.
         notes: Sentences for the card.
@@ -297,6 +300,8 @@ def save(
                 stored, logits["validation"], dataset.validation.labels
             ),
         }
+    elif model.thresholds_are_stale:
+        notes = (*notes, STALE)
     written = ModelRecord(
         name=name,
         model=described,
@@ -323,17 +328,6 @@ def save(
         config_file.write_text(records.dumps(written), encoding="utf-8")
         card_file.write_text(render(written), encoding="utf-8")
     return written
-
-
-def valid_name(name: str) -> str:
-    """A name that Keras takes for a model, made of any text, such as a folder's name.
-
-    Example:
-        >>> valid_name("my modèle")
-        'my_mod_le'
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return name if re.match(r"[A-Za-z0-9.]", name) else f"model{name}"
 
 
 def _folder(name: str | os.PathLike) -> pathlib.Path:

@@ -694,6 +694,15 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, generic):
     assert contents(tmp_path / "model") == before
 
 
+def test_a_card_says_that_thresholds_are_stale(tmp_path, generic):
+    model = generic(thresholds=(0.5, 1))
+    model.weights_change()
+    assert zoo.save(model, tmp_path / "a").notes == (registry.STALE,)
+    assert registry.STALE in zoo.card(tmp_path / "a")
+    model.thresholds = (1, 1)  # which no weights make wrong
+    assert zoo.save(model, tmp_path / "a").notes == ()
+
+
 def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path, pretrained):
     model = pretrained("aebnas_digits")
     zoo.save(model, tmp_path / "again")
