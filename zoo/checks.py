@@ -60,6 +60,14 @@ def check_thresholds(
     return tuple(float(threshold) for threshold in thresholds)
 
 
+def check_shares(field: str, shares: Sequence[float | None], count: int) -> None:
+    """Raise a ValueError unless there are `count` numbers in 0..1; None is skipped."""
+    require_length(field, shares, count)
+    for share in shares:
+        if share is not None and not 0 <= share <= 1 + 1e-6:  # NaN is refused, too
+            raise ValueError(f"{field} holds {share}; expected 0 to 1.")
+
+
 def read_fields(kind: type, data: Any, field: str, optional: Sequence[str] = ()) -> Any:
     """Build the data class `kind` from the dictionary found at `field`."""
     check_fields(field, data, kind, optional)

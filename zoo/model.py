@@ -18,6 +18,7 @@ from zoo.cost import Cost, count
 from zoo.exits import OperatingPoint
 from zoo.inference import Segments
 from zoo.names import valid_name
+from zoo.operating_points import check_points
 from zoo.runtime import EarlyPrediction
 
 
@@ -101,6 +102,7 @@ class EarlyExitModel(keras.Model):
             else records.convert(point, OperatingPoint, "frontier")
             for point in frontier
         )
+        check_points(self.frontier, len(logits))
         self.class_names = tuple(class_names) if class_names else None
         self.exit_weights = exit_weights
         off = (1.0,) * len(features)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from zoo.checks import check_number
+from zoo.checks import check_number, check_shares, check_thresholds
 from zoo.cost import Cost
 
 
@@ -51,6 +52,27 @@ class Evaluation(OperatingPoint):
     leaving_accuracy: tuple[float | None, ...] = ()
     macs: tuple[int, ...] = ()
     samples: int = 0
+
+
+def check_points(
+    points: Sequence[OperatingPoint], num_exits: int, field: str = "frontier"
+) -> None:
+    """Raise a ValueError if points are not of a network with so many exits.
+
+    Args:
+        points: What a file gave.
+        num_exits: Number of exits, the final classifier counted.
+        field: What messages call the points.
+    """
+    for i, point in enumerate(points):
+        where = f"{field}[{i}]"
+        check_thresholds(point.thresholds, f"{where}.thresholds", num_exits - 1)
+        check_shares(f"{where}.utilisation", point.utilisation, num_exits)
+        check_shares(f"{where}.accuracy", (point.accuracy,), 1)
+        if not 0 <= point.average_macs < math.inf:  # so that NaN is refused, too
+            raise ValueError(
+                f"{where}.average_macs is {point.average_macs}; expected 0 or more."
+            )
 
 
 def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> OperatingPoint:

@@ -151,19 +151,22 @@ def _build(description: dict[str, Any], where: str) -> EarlyExitModel:
     import keras
 
     import zoo.classifier  # noqa: F401  (Keras knows the classes that are imported)
+    from zoo.model import EarlyExitModel
 
     name = str(description.get("class_name"))
     kind = keras.saving.get_registered_object(
         name if ">" in name else f"{PACKAGE}>{name}"
     )
-    if kind is None:
+    if not (isinstance(kind, type) and issubclass(kind, EarlyExitModel)):
         raise ValueError(
             f"{where} describes a model of the class {name!r}, which is not known. "
             "Import the module that registers it first."
         )
     try:
         return kind.from_config(description["config"])
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Keras raises many kinds for a broken configuration
         raise ValueError(f"{where} is damaged: {error}") from error
 
 
