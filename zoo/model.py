@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -130,7 +131,13 @@ class EarlyExitModel(keras.Model):
                 f"exit_weights has {len(values)} entries; expected {self.num_exits}, "
                 "the final classifier's last."
             )
-        self._exit_weights = None if values is None else tuple(map(float, values))
+        values = None if values is None else tuple(map(float, values))
+        for i, weight in enumerate(values or ()):
+            if not 0 <= weight < math.inf:  # so written, NaN is refused, too
+                raise ValueError(
+                    f"exit_weights[{i}] is {weight}; expected a number from 0."
+                )
+        self._exit_weights = values
         self._forget_compiled_steps()
 
     @property

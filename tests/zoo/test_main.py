@@ -631,6 +631,9 @@ def test_a_record_without_figures_asks_for_data(
         (["--architecture", MODEL, "--epochs", "0"], "Recipe.epochs is 0"),
         (["--architecture", MODEL, "--data", "digit"], "Did you mean 'digits'"),
         (["--architecture", MODEL, "--teacher", "resnet"], "model 'resnet'"),
+        (["--architecture", MODEL, "--max-macs", "1000"], "max_macs is 1,000; the c"),
+        (["--architecture", MODEL, "--target-macs", "-1"], "target_macs is -1.0"),
+        (["--architecture", MODEL, "--exit-weights", "1", "nan", "1"], "is nan"),
     ],
 )
 def test_train_names_what_is_wrong_and_writes_nothing(
@@ -639,8 +642,9 @@ def test_train_names_what_is_wrong_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     (tmp_path / "wrong.json").write_text("{}", encoding="utf-8")
-    assert message in fail("train", *options, "--out", "out")
+    assert message in fail("train", *options, "--json", "--out", "out")
     assert not (tmp_path / "out").exists()
+    assert "--out is empty" in fail("train", *options, "--out", "")
 
 
 @pytest.mark.parametrize(

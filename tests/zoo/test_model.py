@@ -32,6 +32,14 @@ def assert_logged(logs, expected):
     assert {key: logs[key] for key in expected} == pytest.approx(expected, rel=1e-5)
 
 
+POINT = {
+    "thresholds": [0.5, 1],
+    "accuracy": 0.5,
+    "average_macs": 1e4,
+    "utilisation": [1, 0, 0],
+}
+
+
 @pytest.fixture(scope="module")
 def twin(model, copy_of):
     """A compiled copy of the model, for evaluating."""
@@ -282,6 +290,10 @@ def test_the_exit_rule_is_fixed(model):
         ({"thresholds": (0.5,)}, "thresholds has 1 entries; expected 2"),
         ({"exit_rule": "margin"}, "no exit rule 'margin'; choose from score_margin"),
         ({"exit_weights": (1, 1)}, "exit_weights has 2 entries; expected 3"),
+        ({"exit_weights": (1, np.nan, 1)}, r"exit_weights\[1\] is nan; expected a n"),
+        ({"exit_weights": (1, 1, -1)}, r"exit_weights\[2\] is -1.0; expected a num"),
+        ({"frontier": [POINT | {"thresholds": [7, 1]}]}, r"frontier\[0\].thresholds"),
+        ({"frontier": [POINT | {"utilisation": [1]}]}, r"utilisation has 1 entries"),
     ],
 )
 def test_unusable_arguments_of_a_generic_model_are_rejected(

@@ -79,6 +79,8 @@ def train(options: argparse.Namespace) -> None:
     from zoo import cards, data, pipeline, records, registry, training
     from zoo.classifier import EarlyExitClassifier
 
+    if not options.out:  # which would be the current folder
+        raise ValueError("--out is empty; expected the name of a folder.")
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
         options.recipe, **{k: v for k, v in changes.items() if v is not None}
