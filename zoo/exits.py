@@ -58,15 +58,21 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
         rule: "score_margin" (the paper's), "max_probability" or "entropy".
 
     Raises:
-        ValueError: The rule is unknown.
+        ValueError: The rule is unknown, or there are fewer than two classes.
     """
     check_rule(rule)
-    return RULES[rule](np.asarray(logits))
+    logits = np.asarray(logits)
+    if not logits.ndim or logits.shape[-1] < 2 or logits.dtype.kind not in "biuf":
+        raise ValueError(
+            f"logits are {logits.dtype} of shape {logits.shape}; expected numbers, "
+            "two classes or more last."
+        )
+    return RULES[rule](logits)
 
 
 def check_rule(rule: str) -> None:
     """Raise a ValueError if there is no such exit rule."""
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(unknown("exit rule", rule, RULES))
 
 
@@ -372,6 +378,8 @@ def _likeliest(probabilities: np.ndarray) -> np.ndarray:
 
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
     logits = _check_logits(logits)
+    if not isinstance(cost, Cost):
+        raise TypeError(f"cost is a {type(cost).__name__}; expected a zoo.Cost.")
     if len(cost.backbone) != logits.shape[1]:
         raise ValueError(
             f"The cost is of a network with {len(cost.backbone)} exits, the final one "

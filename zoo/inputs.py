@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -32,6 +32,25 @@ def check_images(images: Any) -> np.ndarray:
         )
     check_values(images)
     return images
+
+
+def check_shape(images: np.ndarray, expected: Sequence[int | None]) -> None:
+    """Raise a ValueError if there are no images, or not of a model's input shape.
+
+    Args:
+        images: One image per row.
+        expected: The shape of the input, None where any size will do.
+    """
+    fits = images.ndim == len(expected) and all(
+        size is None or size == found for size, found in zip(expected, images.shape)
+    )
+    if not fits:
+        shape = ", ".join("any" if size is None else str(size) for size in expected)
+        raise ValueError(
+            f"images have the shape {images.shape}; the model expects ({shape})."
+        )
+    if not len(images):
+        raise ValueError("There are no images.")
 
 
 def check_values(images: np.ndarray) -> None:
@@ -72,14 +91,34 @@ def check_values(images: np.ndarray) -> None:
         )
 
 
+def check_kind(images: Any) -> None:
+    """Raise a TypeError if Keras has no way to take images of this kind.
+
+    Args:
+        images: What does not come in batches: a tensor, a data frame, or a list or
+            dictionary of such.
+    """
+    parts = images
+    if isinstance(images, dict):
+        parts = list(images.values())
+    if not isinstance(parts, (list, tuple)):
+        parts = [parts]
+    arrays = [hasattr(part, "__array__") and np.ndim(part) > 0 for part in parts]
+    if images is not None and arrays != [True]:
+        raise TypeError(
+            f"images are a {type(images).__name__}; expected an array, or data in "
+            "batches such as a tf.data.Dataset."
+        )
+
+
 def is_batched(data: Any) -> bool:
     """Whether data comes in batches: a `tf.data.Dataset`, `PyDataset` or iterable."""
     if isinstance(data, keras.utils.PyDataset):
         return True
-    whole = isinstance(data, (list, tuple, str, bytes, dict)) or (
-        hasattr(data, "__array__") or keras.ops.is_tensor(data)
-    )
-    return isinstance(data, Iterable) and not whole
+    whole = (list, tuple, str, bytes, dict, set, range)
+    if isinstance(data, whole) or hasattr(data, "__array__"):
+        return False
+    return isinstance(data, Iterable)
 
 
 def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

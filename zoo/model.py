@@ -432,9 +432,10 @@ class EarlyExitModel(keras.Model):
 
     def _check_arrays(self, images: Any, labels: Any = None) -> None:
         if isinstance(images, np.ndarray):
-            if not len(images):
-                raise ValueError("There are no images.")
+            inputs.check_shape(images, self.inputs[0].shape)
             inputs.check_values(images)
+        elif not inputs.is_batched(images):
+            inputs.check_kind(images)
         if isinstance(labels, np.ndarray):
             exits.check_labels(labels, len(labels), self.num_classes)
 

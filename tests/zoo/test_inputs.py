@@ -66,6 +66,24 @@ def test_images_on_another_scale_are_warned_of(images, message):
         inputs.check_images(images)
 
 
+@pytest.mark.parametrize(
+    "shape, message",
+    [
+        ((4, 6, 5, 3), None),
+        ((4, 6, 5, 1), r"shape \(4, 6, 5, 1\); the model expects \(any, 6, any, 3\)"),
+        ((4, 5, 5, 3), "the model expects"),
+        ((6, 5, 3), "the model expects"),
+        ((0, 6, 5, 3), "There are no images"),
+    ],
+)
+def test_the_shape_is_that_of_the_models_input(shape, message):
+    images = np.zeros(shape)
+    if message is None:
+        return inputs.check_shape(images, (None, 6, None, 3))
+    with pytest.raises(ValueError, match=message):
+        inputs.check_shape(images, (None, 6, None, 3))
+
+
 def test_a_warning_is_shown_once_for_a_line_of_the_users():
     def predict_early():
         inputs.check_images(pictures() / 255)
@@ -119,7 +137,20 @@ def test_batches_give_what_is_in_them(kind):
     np.testing.assert_array_equal(np.concatenate([y for _, y in found]), labels)
 
 
-@pytest.mark.parametrize("data", [pictures(), [1, 2], (1,), "a", None, 3])
+@pytest.mark.parametrize(
+    "images", ["a", 3, [], {}, {1}, [1, 2], [pictures(), "a"], np.float32(2)]
+)
+def test_what_keras_cannot_take_is_refused(images):
+    with pytest.raises(TypeError, match="expected an array, or data in batches"):
+        inputs.check_kind(images)
+
+
+@pytest.mark.parametrize("images", [None, pictures(), [pictures()], {"x": pictures()}])
+def test_arrays_in_lists_and_dictionaries_are_left_to_keras(images):
+    inputs.check_kind(images)
+
+
+@pytest.mark.parametrize("data", [pictures(), [1, 2], (1,), "a", None, 3, set()])
 def test_arrays_and_lists_do_not_come_in_batches(data):
     assert not inputs.is_batched(data)
 
