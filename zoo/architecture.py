@@ -220,16 +220,20 @@ class Architecture:
         Raises:
             ValueError: The text is not JSON, or not an architecture.
             FileNotFoundError: There is no such file.
+            TypeError: The source is neither text nor a path.
         """
-        text = str(source)
+        text = os.fspath(source)  # raises for numbers, which would be open files
         if not text.lstrip().startswith(("{", "[")):
-            with open(source, encoding="utf-8") as file:
+            with open(source, "rb") as file:
                 text = file.read()
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"Not a JSON architecture: {error}.") from error
-        return cls.from_dict(data)
+        try:
+            return cls.from_dict(data)
+        except RecursionError as error:
+            raise ValueError("Not an architecture: it is nested too deep.") from error
 
     @classmethod
     def from_ofa(

@@ -129,47 +129,51 @@ def compiled(model: keras.Model) -> Callable[[Any], Any]:
     """The model's forward pass outside training as a compiled function of one batch.
 
     Lighter than `predict_on_batch`, which matters at batch 1. Weights are read at each
-    call, so training in between is seen.
+    call, so training in between is seen. Where a backend compiles for every size of
+    images anew, the functions of the sizes used last are kept.
     """
     backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _compiled_by_tensorflow(model)
-    if backend == "jax":
-        import jax
+    if backend == "torch":
+        import torch
 
-        @jax.jit
-        def forward(trainable, frozen, x):
-            return model.stateless_call(trainable, frozen, x, training=False)[0]
-
-        return lambda x: forward(
-            [v.value for v in model.trainable_variables],
-            [v.value for v in model.non_trainable_variables],
-            x,
-        )
-    import torch
-
-    return torch.no_grad()(lambda x: model(x, training=False))
-
-
-def _compiled_by_tensorflow(model: keras.Model) -> Callable[[Any], Any]:
-    import tensorflow as tf
-
+        return torch.no_grad()(lambda x: model(x, training=False))
+    make = _tensorflow_function if backend == "tensorflow" else _jax_function
     functions: dict[tuple, Any] = {}  # one for each image size, for any batch size
 
     def run(x):
         shape = (None, *x.shape[1:])
         function = functions.pop(shape, None)
         if function is None:
-            function = tf.function(
-                lambda x: model(x, training=False),
-                input_signature=[tf.TensorSpec(shape, x.dtype)],
-            )
+            function = make(model, shape, x.dtype)
         functions[shape] = function  # the most recently used one last
         if len(functions) > FUNCTIONS_KEPT:
             del functions[next(iter(functions))]
         return function(x)
 
     return run
+
+
+def _tensorflow_function(model: keras.Model, shape: tuple, dtype: Any) -> Callable:
+    import tensorflow as tf
+
+    return tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[tf.TensorSpec(shape, dtype)],
+    )
+
+
+def _jax_function(model: keras.Model, shape: tuple, dtype: Any) -> Callable:
+    import jax
+
+    @jax.jit
+    def forward(trainable, frozen, x):
+        return model.stateless_call(trainable, frozen, x, training=False)[0]
+
+    return lambda x: forward(
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+        x,
+    )
 
 
 def on_arrays(function: Callable[[Any], Any], batch_size: int) -> Callable:

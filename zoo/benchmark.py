@@ -29,6 +29,7 @@ def benchmark(
     images: np.ndarray,
     batch_size: int,
     rounds: int = ROUNDS,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Speed:
     """Time `predict_early` against the full network.
 
@@ -40,6 +41,7 @@ def benchmark(
         images: Real images: how many leave early depends on them.
         batch_size: Images computed at once.
         rounds: How often to repeat; medians are reported.
+        progress: Is told what comes next, between what is timed.
 
     Raises:
         ValueError: There are fewer images than one batch, or a number is below 1.
@@ -52,6 +54,7 @@ def benchmark(
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}; pass more."
         )
+    progress(f"batch {batch_size}: compiling")
     # Whole batches only, so that nothing is compiled anew.
     images = images[: len(images) // batch_size * batch_size]
     network, segments = compiled(model), model.segments()
@@ -82,7 +85,8 @@ def benchmark(
         warm_up()
     repeat = min(len(images) // batch_size, 20)
     times: dict[str, list[float]] = {"full": [], "early": [], "segments": []}
-    for _ in range(rounds):
+    for number in range(rounds):
+        progress(f"batch {batch_size}: round {number + 1} of {rounds}")
         times["full"].append(_seconds(full) / len(images))
         times["early"].append(_seconds(early) / len(images))
         times["segments"].append(

@@ -244,7 +244,7 @@ def thresholds_for_risk(
     right. Without it the promise holds in the limit of many samples.
 
     Args:
-        epsilon: The most that the risk may be, above 0 and at most 1.
+        epsilon: The most that the risk may be, more than 0 and at most 1.
         logits: Shape `(samples, exits, classes)`, of samples that `points` were not
             measured on.
         labels: Integers of shape `(samples,)`.
@@ -270,7 +270,7 @@ def thresholds_for_risk(
         >>> model.thresholds = point.thresholds
     """
     if not 0 < epsilon <= 1:
-        raise ValueError(f"epsilon is {epsilon!r}; expected above 0, at most 1.")
+        raise ValueError(f"epsilon is {epsilon!r}; expected more than 0, at most 1.")
     if risk not in RISKS:
         raise ValueError(unknown("risk", risk, RISKS))
     if not points:

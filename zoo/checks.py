@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -27,6 +28,28 @@ def choose(instance: Any, name: str, options: Sequence[int]) -> None:
     object.__setattr__(instance, name, require(field, getattr(instance, name), options))
 
 
+def whole_number(field: str, value: Any, least: int) -> int:
+    """Return `value` as a plain int, or raise if it is none or below `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{field} is {value!r}; expected a whole number.")
+    if value < least:
+        raise ValueError(f"{field} is {value}; expected {least} or more.")
+    return int(value)
+
+
+def check_number(field: str, value: Any) -> None:
+    """Raise a ValueError if `value` is no real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"{field} is {value!r}; expected a number.")
+
+
+def check_target(field: str, value: Any) -> None:
+    """Raise a ValueError if a number to aim at is not more than 0 and finite."""
+    check_number(field, value)
+    if not 0 < value < math.inf:  # so written, NaN is refused, too
+        raise ValueError(f"{field} is {value!r}; expected more than 0.")
+
+
 def check_thresholds(
     thresholds: Sequence[float], field: str = "thresholds", count: int | None = None
 ) -> tuple[float, ...]:
@@ -40,6 +63,14 @@ def check_thresholds(
         if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
             raise ValueError(f"{field}[{i}] is {threshold!r}; expected 0 to 1.")
     return tuple(float(threshold) for threshold in thresholds)
+
+
+def check_shares(field: str, shares: Sequence[float | None], count: int) -> None:
+    """Raise a ValueError unless there are `count` numbers in 0..1; None is skipped."""
+    require_length(field, shares, count)
+    for share in shares:
+        if share is not None and not 0 <= share <= 1 + 1e-6:  # NaN is refused, too
+            raise ValueError(f"{field} holds {share}; expected 0 to 1.")
 
 
 def read_fields(kind: type, data: Any, field: str, optional: Sequence[str] = ()) -> Any:
@@ -117,13 +148,24 @@ def check_logits(logits: Any) -> np.ndarray:
 
 
 def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
-    """Return the labels as integers of shape `(samples,)`, or raise a ValueError."""
+    """Return the labels as integers of shape `(samples,)`, or raise a ValueError.
+
+    Args:
+        labels: Integers of shape `(samples,)` or `(samples, 1)`, or the probabilities
+            of all classes, shape `(samples, num_classes)`: one-hot labels, also those
+            that label smoothing or mixup made soft. Their likeliest class counts.
+        samples: How many there have to be.
+        num_classes: Number of classes.
+    """
     labels = np.asarray(labels)
     if labels.shape == (samples, 1):
         labels = labels[:, 0]
+    if labels.shape == (samples, num_classes):
+        labels = _likeliest(labels)
     if labels.shape != (samples,):
         raise ValueError(
-            f"labels have the shape {labels.shape}; expected ({samples},)."
+            f"labels have the shape {labels.shape}; expected ({samples},), or "
+            f"({samples}, {num_classes}) for one-hot labels."
         )
     if not samples:
         raise ValueError("There are no samples.")
@@ -135,6 +177,19 @@ def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
             f"0..{num_classes - 1} for {num_classes} classes."
         )
     return labels
+
+
+def _likeliest(probabilities: np.ndarray) -> np.ndarray:
+    """The classes of one-hot or soft labels, which are checked."""
+    if probabilities.dtype.kind not in "biuf":
+        raise ValueError(f"labels are {probabilities.dtype}; expected numbers.")
+    sums = probabilities.sum(1, dtype=float)
+    if not (probabilities >= 0).all() or not np.allclose(sums, 1, atol=1e-2):
+        raise ValueError(
+            "labels have a column per class, but a row is not a distribution; expected "
+            "numbers of 0 or more that add up to 1."
+        )
+    return probabilities.argmax(1)
 
 
 def check_rule(rule: str) -> None:

@@ -21,6 +21,7 @@ from zoo.architecture import (
     StageKind,
 )
 from zoo.arithmetic import CONVENTIONS, Convolution, halved, make_divisible
+from zoo.checks import whole_number
 from zoo.heads import Head
 
 
@@ -85,7 +86,9 @@ def macs(
         A `Cost`. Resizing the input image to the network's resolution is never counted.
 
     Raises:
-        ValueError: The convention is unknown, or there are fewer than two classes.
+        ValueError: The convention is unknown, or the number of classes is not a whole
+            number from 2.
+        TypeError: The network is no `Architecture`.
 
     Reference:
         The rules of "aebnas" were established on the authors' published archive
@@ -95,8 +98,10 @@ def macs(
         raise ValueError(
             f"convention is {convention!r}; choose from {', '.join(CONVENTIONS)}."
         )
-    if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}; expected 2 or more.")
+    if not isinstance(architecture, Architecture):
+        kind = type(architecture).__name__
+        raise TypeError(f"architecture is a {kind}; expected a zoo.Architecture.")
+    num_classes = whole_number("num_classes", num_classes, 2)
     theirs = convention == "aebnas"
     total, parameters, size = _stem(architecture.resolution, theirs)
     channels = STEM_CHANNELS

@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.batches import from_batches as from_batches
+from zoo.checks import check_labels, whole_number
 from zoo.folders import from_folder
 from zoo.names import add, unknown
 
@@ -181,7 +180,13 @@ def load(
         return load(path.stem, path.parent) if known else _from_any_npz(path.stem, path)
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if name in _LOADERS:
-        return _LOADERS[name](data_dir)
+        found = _LOADERS[name](data_dir)
+        if not isinstance(found, Dataset):
+            raise ValueError(
+                f"The loader of {name!r} gave a {type(found).__name__}; expected a "
+                "zoo.data.Dataset, such as zoo.data.from_arrays makes."
+            )
+        return found
     path = pathlib.Path(data_dir or ".") / f"{name}.npz"
     if data_dir and path.is_file():
         return _from_any_npz(name, path)
@@ -226,7 +231,8 @@ def from_arrays(
 
     Args:
         name: Its name in records.
-        train: Images and labels to train on.
+        train: Images and labels to train on: uint8 of shape `(n, height, width, 3)`,
+            and integers of shape `(n,)` or one-hot labels.
         test: Images and labels to report on.
         validation: Those to choose thresholds on, or how many training images to hold
             out for that, drawn with a fixed seed. Default: a tenth.
@@ -234,25 +240,54 @@ def from_arrays(
         flip: Whether a mirrored image keeps its class.
 
     Raises:
-        ValueError: Images or labels are not usable, or too few.
+        ValueError: Images or labels are not usable, or too few, or the images differ in
+            size between parts, or all belong to one class.
     """
-    if class_names is None:
-        largest = max(int(np.max(part[1], initial=-1)) for part in (train, test))
-        class_names = tuple(map(str, range(largest + 1)))
     parts = [("train", train), ("test", test)]
     if isinstance(validation, tuple):
         parts.append(("validation", validation))
+    if class_names is None:
+        count = max(_classes(labels, f"{name}, {part}") for part, (_, labels) in parts)
+        class_names = tuple(map(str, range(count)))
+    if len(class_names) < 2:
+        raise ValueError(f"{name} has {len(class_names)} classes; expected 2 or more.")
     checked = {
         part: _checked(*split, len(class_names), f"{name}, {part}")
         for part, split in parts
     }
     train, test = checked["train"], checked["test"]
+    sizes = {split.images.shape[1:3] for split in checked.values()}
+    if len(sizes) > 1:
+        listed = ", ".join(
+            f"{part} {split.images.shape[1]} x {split.images.shape[2]}"
+            for part, split in checked.items()
+        )
+        raise ValueError(
+            f"The images of {name} differ in height and width: {listed}. Resize them."
+        )
+    if len(np.unique(train.labels)) < 2:
+        raise ValueError(
+            f"All training images of {name} are of the class "
+            f"{class_names[train.labels[0]]}; expected two classes or more."
+        )
     if "validation" not in checked:
-        count = len(train.labels) // 10 if validation is None else validation
+        count = len(train.labels) // 10
+        if validation is not None:
+            count = whole_number("validation", validation, 1)
         train, checked["validation"] = _held_out(name, train, test, count)
     return Dataset(
         name, tuple(class_names), bool(flip), train, checked["validation"], test
     )
+
+
+def _classes(labels: Any, where: str) -> int:
+    """How many classes labels show: a column for each, or the largest number."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.shape[1]
+    if labels.dtype.kind not in "ui":
+        raise ValueError(f"{where}: labels are {labels.dtype}; expected integers.")
+    return int(labels.max(initial=-1)) + 1
 
 
 def _held_out(name: str, train: Split, test: Split, count: int) -> tuple[Split, Split]:
@@ -294,8 +329,14 @@ def _from_any_npz(name: str, path: pathlib.Path) -> Dataset:
         Split(arrays["x_train"], arrays["y_train"]),
         Split(arrays["x_test"], arrays["y_test"]),
         class_names=named,
-        flip=bool(np.any(arrays.get("flip", False))),
+        flip=_flag(arrays.get("flip", np.array(False)), path),
     )
+
+
+def _flag(value: np.ndarray, path: pathlib.Path) -> bool:
+    if value.size != 1 or value.dtype.kind not in "bui":
+        raise ValueError(f"{path}: flip is {value!r}; expected True or False.")
+    return bool(value.item())
 
 
 def _from_npz(path: pathlib.Path, num_classes: int) -> tuple[Split, Split]:
@@ -315,35 +356,33 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
             arrays = {key: file[key] for key in file.files if key in _ARRAYS}
             for part in ("train", "test"):
                 arrays[f"x_{part}"]
-                arrays[f"y_{part}"] = arrays[f"y_{part}"].reshape(-1)
-    except (  # what a damaged archive, a foreign file or a missing array can raise
-        *(KeyError, OSError, EOFError, ValueError, TypeError, AttributeError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
+                arrays[f"y_{part}"]
+    except Exception as error:  # a damaged archive can raise nearly anything
         raise ValueError(
-            f"{path} is not readable as a data set: {error}. Expected the arrays "
-            "x_train, y_train, x_test and y_test."
+            f"{path} is not readable as a data set: {str(error) or type(error)}. "
+            "Expected the arrays x_train, y_train, x_test and y_test."
         ) from error
     return arrays
 
 
-def _checked(
-    images: np.ndarray, labels: np.ndarray, num_classes: int, where: str
-) -> Split:
-    if not len(images):
+def _checked(images: Any, labels: Any, num_classes: int, where: str) -> Split:
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim and not len(images):
         raise ValueError(f"{where}: there are no images.")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(
             f"{where}: images are {images.dtype} of shape {images.shape}; expected "
             "uint8 of shape (n, height, width, 3)."
         )
-    if len(labels) != len(images):
-        raise ValueError(f"{where}: {len(images)} images but {len(labels)} labels.")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"{where}: labels lie in {labels.min()}..{labels.max()}; expected "
-            f"0..{num_classes - 1}."
-        )
+    if 0 in images.shape:
+        raise ValueError(f"{where}: images of shape {images.shape} have no pixels.")
+    if not labels.ndim or len(labels) != len(images):
+        count = len(labels) if labels.ndim else 0
+        raise ValueError(f"{where}: {len(images)} images but {count} labels.")
+    try:
+        labels = check_labels(labels, len(images), num_classes)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     return Split(images, labels.astype(np.int64))
 
 

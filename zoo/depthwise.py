@@ -25,6 +25,7 @@ def depthwise(x: Any, filters: Any, stride: int) -> Any:
         filters: Shape `(kernel, kernel, channels, 1)`.
         stride: Of both axes.
     """
+    filters = tf.convert_to_tensor(filters)  # the gradient is not for a variable
 
     @tf.custom_gradient
     def run(x: Any, filters: Any) -> tuple[Any, Any]:

@@ -24,7 +24,13 @@ from zoo.calibration import (
     temperatures,
     thresholds_for_risk,
 )
-from zoo.checks import check_labels, check_logits, check_rule, check_thresholds
+from zoo.checks import (
+    check_labels,
+    check_logits,
+    check_rule,
+    check_target,
+    check_thresholds,
+)
 from zoo.cost import Cost
 from zoo.operating_points import (
     Evaluation,
@@ -75,10 +81,16 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
         rule: "score_margin" (the paper's), "max_probability" or "entropy".
 
     Raises:
-        ValueError: The rule is unknown.
+        ValueError: The rule is unknown, or there are fewer than two classes.
     """
     check_rule(rule)
-    return RULES[rule](np.asarray(logits))
+    logits = np.asarray(logits)
+    if not logits.ndim or logits.shape[-1] < 2 or logits.dtype.kind not in "biuf":
+        raise ValueError(
+            f"logits are {logits.dtype} of shape {logits.shape}; expected numbers, "
+            "two classes or more last."
+        )
+    return RULES[rule](logits)
 
 
 def decide(
@@ -190,8 +202,8 @@ def tune_thresholds(
     Reference:
         AEBNAS, arXiv 2512.10671.
     """
-    if target_macs is not None and not target_macs > 0:
-        raise ValueError(f"target_macs is {target_macs!r}; expected more than 0.")
+    if target_macs is not None:
+        check_target("target_macs", target_macs)
     grid = _Grid(logits, labels, cost, values, rule)
     score = paper_score(grid.accuracy, grid.average_macs, target_macs)
     if grid.exits > 1:
@@ -238,6 +250,21 @@ def thresholds_for_budget(
     return within_budget(frontier(logits, labels, cost, values, rule), max_macs)
 
 
+def check_grid(num_exits: int, values: Sequence[float] = GRID) -> None:
+    """Raise a ValueError if a grid has too many settings to count.
+
+    Args:
+        num_exits: Number of exits, the final classifier counted.
+        values: Thresholds to try at each exit but that.
+    """
+    settings = len(values) ** (num_exits - 1)
+    if settings > MAX_SETTINGS:
+        raise ValueError(
+            f"{len(values)} values at {num_exits - 1} exits are {settings:,} settings; "
+            f"expected {MAX_SETTINGS:,} at most."
+        )
+
+
 class _Grid:
     """Counts over every combination of threshold values, without a loop over samples.
 
@@ -253,11 +280,7 @@ class _Grid:
         self.values = check_thresholds(values, "values")
         self.samples, self.exits = logits.shape[:2]
         shape = (len(self.values),) * (self.exits - 1)
-        if math.prod(shape) > MAX_SETTINGS:
-            raise ValueError(
-                f"{len(values)} values at {self.exits - 1} exits are "
-                f"{math.prod(shape):,} settings; expected at most {MAX_SETTINGS:,}."
-            )
+        check_grid(self.exits, self.values)
         # A value's rank says in which cells it lets a sample go: rank < cell.
         below_one = np.unique([v for v in self.values if v < 1]).astype(np.float32)
         ranks = np.searchsorted(below_one, np.array(self.values, np.float32))
@@ -313,6 +336,8 @@ class _Grid:
 
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
     logits = check_logits(logits)
+    if not isinstance(cost, Cost):
+        raise TypeError(f"cost is a {type(cost).__name__}; expected a zoo.Cost.")
     if len(cost.backbone) != logits.shape[1]:
         raise ValueError(
             f"The cost is of a network with {len(cost.backbone)} exits, including the "

@@ -65,23 +65,3 @@ class Segments:
             rule,
             batch_size,
         )
-
-
-def check_images(images: Any) -> np.ndarray:
-    """Return images as an array of shape `(n, height, width, 3)`, or raise.
-
-    Raises:
-        ValueError: The rank, the number of channels or the dtype is wrong.
-    """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
-        hint = " For one image, pass image[None]." if images.ndim == 3 else ""
-        raise ValueError(
-            f"images have the shape {images.shape}; expected "
-            f"(images, height, width, 3).{hint}"
-        )
-    if images.dtype.kind not in "uif":
-        raise ValueError(
-            f"images are {images.dtype}; expected uint8 or float in 0..255."
-        )
-    return images

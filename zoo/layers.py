@@ -191,8 +191,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
             return super().call(inputs)
         from zoo.depthwise import depthwise as with_fast_gradient
 
-        kernel = ops.convert_to_tensor(self.kernel)
-        outputs = with_fast_gradient(inputs, kernel, self.strides[0])
+        outputs = with_fast_gradient(inputs, self.kernel, self.strides[0])
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)

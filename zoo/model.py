@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,11 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo import backends, exits, records, tensors
-from zoo.checks import check_thresholds
+from zoo import backends, exits, inputs, losses, records, tensors, weights
+from zoo.checks import check_number, check_target, check_thresholds, whole_number
 from zoo.cost import Cost, count
 from zoo.exits import OperatingPoint
-from zoo.inference import Segments, check_images
+from zoo.inference import Segments
+from zoo.names import valid_name
+from zoo.operating_points import check_points
 from zoo.runtime import EarlyPrediction
 
 
@@ -42,6 +46,7 @@ class EarlyExitModel(keras.Model):
         exit_weights: Weight of each exit's loss, the final one last. Default: all 1.
         frontier: See the attribute.
         class_names: See the attribute.
+        **kwargs: For Keras, such as `name`; what it does not allow in one becomes "_".
 
     Input shape: `(batch, height, width, 3)`, RGB in 0..255 as uint8 or float.
     Output shape: `(batch, exits, classes)`, logits, the final classifier last.
@@ -49,7 +54,7 @@ class EarlyExitModel(keras.Model):
     Attributes:
         frontier: Pareto-optimal threshold settings measured on validation images, as a
             tuple of `zoo.exits.OperatingPoint` in "standard" MACs, cheapest first;
-            empty until measured. `set_budget` chooses among them.
+            empty until measured, and after `fit`. `set_budget` chooses among them.
         class_names: Names of the classes, or None.
         num_classes: Number of classes.
         macs: The `zoo.Cost` of the network in "standard" MACs.
@@ -83,6 +88,8 @@ class EarlyExitModel(keras.Model):
                 "exits; expected features of every exit, or of all but the final one."
             )
         exits.check_rule(exit_rule)
+        if isinstance(kwargs.get("name"), str):
+            kwargs["name"] = valid_name(kwargs["name"])
         super().__init__(inputs=images, outputs=ops.stack(logits, axis=1), **kwargs)
         self.num_classes = int(logits[-1].shape[-1])
         self._exit_rule = exit_rule
@@ -100,6 +107,7 @@ class EarlyExitModel(keras.Model):
             else records.convert(point, OperatingPoint, "frontier")
             for point in frontier
         )
+        check_points(self.frontier, len(logits))
         self.class_names = tuple(class_names) if class_names else None
         self.exit_weights = exit_weights
         off = (1.0,) * early
@@ -155,17 +163,32 @@ class EarlyExitModel(keras.Model):
                 f"exit_weights has {len(values)} entries; expected {self.num_exits}, "
                 "the final classifier's last."
             )
-        self._exit_weights = None if values is None else tuple(map(float, values))
+        values = None if values is None else tuple(map(float, values))
+        for i, weight in enumerate(values or ()):
+            if not 0 <= weight < math.inf:  # so written, NaN is refused, too
+                raise ValueError(
+                    f"exit_weights[{i}] is {weight}; expected a number from 0."
+                )
+        self._exit_weights = values
         self._forget_compiled_steps()
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """One per exit but the last; may be set. 1 switches an exit off."""
+        """One per exit but the last; may be set. 1 switches an exit off.
+
+        Training keeps them, although they were chosen for other weights: see `tune`.
+        """
         return self._thresholds
+
+    @property
+    def thresholds_are_stale(self) -> bool:
+        """Whether the model was trained after its thresholds were set."""
+        return self._untracked.stale and any(t < 1 for t in self.thresholds)
 
     @thresholds.setter
     def thresholds(self, values: Sequence[float]) -> None:
         self._thresholds = check_thresholds(values, count=self.num_exits - 1)
+        self._untracked.stale = False
         self._forget_compiled_steps()
 
     def _forget_compiled_steps(self) -> None:
@@ -205,7 +228,8 @@ class EarlyExitModel(keras.Model):
         Same labels and exits as the exit rule applied to the logits of `predict`.
 
         Args:
-            images: Shape `(images, height, width, 3)`, RGB in 0..255.
+            images: Shape `(images, height, width, 3)`, RGB in 0..255; or data that
+                comes in batches, such as a `tf.data.Dataset`, whose labels are ignored.
             batch_size: Images computed at once. Those that stay are gathered into full
                 batches before the next segment runs.
 
@@ -213,11 +237,17 @@ class EarlyExitModel(keras.Model):
             `EarlyPrediction(labels, probabilities, exits, confidences)`, NumPy arrays.
 
         Raises:
-            ValueError: The images have another shape or dtype.
+            ValueError: The images have another shape or dtype, or are not finite.
         """
-        images = check_images(images)
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
+        batch_size = whole_number("batch_size", batch_size, 1)
+        if inputs.is_batched(images):
+            parts = [
+                self.predict_early(x, batch_size) for x, _ in inputs.batches(images)
+            ]
+            if not parts:
+                raise ValueError("There are no images.")
+            return EarlyPrediction(*map(np.concatenate, zip(*parts)))
+        images = inputs.check_images(images)
         return self.segments().run(images, self.thresholds, self.exit_rule, batch_size)
 
     def segments(self) -> Segments:
@@ -241,7 +271,7 @@ class EarlyExitModel(keras.Model):
 
         Args:
             average_macs: Highest allowed average MACs per image, a count.
-            images: Images to choose on. Default: choose from `frontier`.
+            images: Images to choose on; see `tune`. Default: choose from `frontier`.
             labels: Their labels.
             convention: How to count; see `cost`.
 
@@ -252,19 +282,86 @@ class EarlyExitModel(keras.Model):
             ValueError: The budget cannot be met (the message says what can), or there
                 is neither a frontier nor images.
         """
-        cost = self.cost(convention)
+        check_number("average_macs", average_macs)
         if images is not None:
-            logits = self.predict(check_images(images), verbose=0)
-            points = exits.frontier(logits, labels, cost, rule=self.exit_rule)
-        elif self.frontier:
-            points = [exits.recount(point, cost) for point in self.frontier]
-        else:
+            return self.tune(
+                images, labels, max_macs=average_macs, convention=convention
+            )
+        cost = self.cost(convention)
+        if not self.frontier:
             raise ValueError(
                 "This model has no measured frontier: pass images and labels that it "
                 "was not trained on."
             )
+        points = [exits.recount(point, cost) for point in self.frontier]
         chosen = exits.within_budget(points, average_macs)
         self.thresholds = chosen.thresholds
+        return chosen
+
+    def tune(
+        self,
+        images: Any,
+        labels: Any = None,
+        *,
+        max_macs: float | None = None,
+        target_macs: float | None = None,
+        convention: str = "standard",
+    ) -> OperatingPoint:
+        """Measure `frontier` on images, and set the thresholds that are best there.
+
+        Thresholds fit the weights that they were chosen for, so call this after
+        training.
+
+        Args:
+            images: Images that the model was not trained on, RGB in 0..255; or data
+                that comes in batches of images and labels, such as a `tf.data.Dataset`.
+            labels: Their labels, integers or one-hot; None for data in batches.
+            max_macs: The most that an image may cost on average, a count. Default: no
+                limit, accuracy alone.
+            target_macs: Choose by the paper's score for this many average MACs instead;
+                see `zoo.exits.tune_thresholds`.
+            convention: How to count; see `cost`.
+
+        Returns:
+            The chosen `OperatingPoint`, in that convention.
+
+        Raises:
+            ValueError: Images or labels are not usable, the budget cannot be met (the
+                message says what can), or both kinds of budget are given.
+
+        Example:
+            >>> model.fit(images, labels)
+            >>> model.tune(other_images, other_labels, max_macs=1e6)
+        """
+        if max_macs is not None and target_macs is not None:
+            raise ValueError("max_macs and target_macs are two ways; give one of them.")
+        if max_macs is not None:
+            check_number("max_macs", max_macs)
+        if target_macs is not None:
+            check_target("target_macs", target_macs)
+        cost, rule = self.cost(convention), self.exit_rule
+        answer = self.predict_on_batch
+        if not inputs.is_batched(images):
+            answer = functools.partial(super().predict, batch_size=256, verbose=0)
+        answers = [
+            (answer(x), exits.check_labels(y, len(x), self.num_classes))
+            for x, y in inputs.whole(images, labels)
+        ]
+        logits, known = map(np.concatenate, zip(*answers))
+        points = exits.frontier(logits, known, cost, rule=rule)
+        if target_macs is not None:
+            chosen = exits.tune_thresholds(
+                logits, known, cost, target_macs=target_macs, rule=rule
+            )
+        else:
+            limit = points[-1].average_macs if max_macs is None else max_macs
+            chosen = exits.within_budget(points, limit)
+        self.thresholds = chosen.thresholds
+        self.frontier = (
+            points
+            if cost == self.macs
+            else exits.frontier(logits, known, self.macs, rule=rule)
+        )
         return chosen
 
     @property
@@ -282,11 +379,11 @@ class EarlyExitModel(keras.Model):
     ):
         """Weighted sum over the exits of the loss given to `compile`.
 
-        Without one it is the cross-entropy. A loss of your own must take logits of
-        shape `(batch, classes)`.
+        Without one, or with the name of one, it is the cross-entropy. A loss of your
+        own must take logits of shape `(batch, classes)`.
         """
-        losses = self.exit_losses(y, y_pred, sample_weight)
-        return self.total_loss(losses) + sum(self.losses)
+        found = self.exit_losses(y, y_pred, sample_weight)
+        return self.total_loss(found) + sum(self.losses)
 
     def exit_losses(self, y: Any, y_pred: Any, sample_weight: Any = None) -> list:
         """The loss of each exit, a list of scalars.
@@ -294,22 +391,17 @@ class EarlyExitModel(keras.Model):
         Raises:
             ValueError: The loss given to `compile` does not take logits.
         """
-        loss = getattr(self, "loss", None) or _CROSS_ENTROPY
-        if not getattr(loss, "from_logits", isinstance(loss, keras.losses.Loss)):
-            raise ValueError(
-                f"loss is {loss!r}; the outputs are logits, so leave the loss out "
-                "or pass an object that takes logits, such as "
-                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
-            )
+        given = getattr(self, "loss", None)
+        loss, y = losses.of_logits(given, y, self.num_classes)
         return [
             loss(y, y_pred[:, k], sample_weight=sample_weight)
             for k in range(self.num_exits)
         ]
 
-    def total_loss(self, losses: Sequence[Any]) -> Any:
+    def total_loss(self, exit_losses: Sequence[Any]) -> Any:
         """Sum of the exits' losses by `exit_weights`."""
-        weights = self.exit_weights or (1.0,) * self.num_exits
-        return sum(weight * loss for weight, loss in zip(weights, losses))
+        shares = self.exit_weights or (1.0,) * self.num_exits
+        return sum(share * loss for share, loss in zip(shares, exit_losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics; those given to `compile` see the exit rule's logits."""
@@ -323,7 +415,7 @@ class EarlyExitModel(keras.Model):
         taken = ops.one_hot(
             tensors.first_exit(confidences, self.thresholds), self.num_exits
         )
-        y = ops.cast(ops.reshape(y, (-1,)), "int32")
+        y = losses.classes(y, self.num_classes)
         correct = ops.cast(
             ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y[:, None]), "float32"
         )
@@ -338,18 +430,50 @@ class EarlyExitModel(keras.Model):
         return ops.sum(y_pred * ops.cast(taken[:, :, None], y_pred.dtype), axis=1)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """Keras's `fit`; labels in an array are checked first."""
-        self._check_labels(y)
-        return super().fit(x, y, *args, **kwargs)
+        """Keras's `fit`; images and labels in arrays are checked first.
+
+        The weights change, so that `frontier` is emptied; the thresholds stay, and are
+        stale. `tune` chooses them anew.
+
+        Raises:
+            ValueError: Images or labels in arrays are not usable.
+            FloatingPointError: The weights became NaN or infinite.
+        """
+        self._check_arrays(x, y)
+        self.weights_change()
+        history = super().fit(x, y, *args, **kwargs)
+        broken = weights.not_finite(self)
+        if broken:
+            raise FloatingPointError(
+                f"The weights {broken} became NaN or infinite: the training diverged, "
+                "or images are not finite. Load the weights again; a lower learning "
+                "rate or clipped gradients may help."
+            )
+        return history
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Keras's `evaluate`; labels in an array are checked first."""
-        self._check_labels(y)
+        """Keras's `evaluate`; images and labels in arrays are checked first."""
+        self._check_arrays(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
-    def _check_labels(self, labels: Any) -> None:
+    def predict(self, x, *args, **kwargs):
+        """Keras's `predict`, the logits of every exit; arrays are checked first."""
+        self._check_arrays(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_arrays(self, images: Any, labels: Any = None) -> None:
+        if isinstance(images, np.ndarray):
+            inputs.check_shape(images, self.inputs[0].shape)
+            inputs.check_values(images)
+        elif not inputs.is_batched(images):
+            inputs.check_kind(images)
         if isinstance(labels, np.ndarray):
             exits.check_labels(labels, len(labels), self.num_classes)
+
+    def weights_change(self) -> None:
+        """Forget what was measured with the weights that a training is to change."""
+        self.frontier = ()
+        self._untracked.stale = True
 
     def with_new_classifiers(self, num_classes: int) -> EarlyExitModel:
         """A copy with new classifiers of random weights, for fine-tuning.
@@ -428,6 +552,4 @@ class _Untracked:
         self.segments: dict[tuple[bool, ...], Segments] = {}
         self.backbone: keras.Model | None = None
         self.heads: tuple[keras.Model, ...] | None = None
-
-
-_CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.stale = False  # trained since the thresholds were set

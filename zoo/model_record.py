@@ -7,8 +7,17 @@ from functools import cached_property
 from typing import Any
 
 from zoo.architecture import Architecture
+from zoo.checks import (
+    check_shares,
+    check_thresholds,
+    list_of,
+    require_length,
+    require_types,
+    whole_number,
+)
 from zoo.cost import Cost, macs
 from zoo.exits import OperatingPoint
+from zoo.operating_points import check_points
 from zoo.records import added, record, to_dict
 
 FIRST_CLASS = "EarlyExitClassifier"  # of every model in format 1
@@ -87,6 +96,23 @@ class Report:
     oracle_accuracy: float | None = added()
     gain_over_single_exits: float | None = added()
 
+    def check(self, num_exits: int, field: str) -> None:
+        """Raise a ValueError if this is not of a network with so many exits."""
+        for key in ("macs", "average_macs"):
+            if "standard" not in getattr(self, key):
+                raise ValueError(f"{field}.{key} has no 'standard'")
+        for spent in self.macs.values():
+            require_length(f"{field}.macs", spent, num_exits)
+        check_thresholds(self.thresholds, f"{field}.thresholds", num_exits - 1)
+        check_shares(f"{field}.accuracy", (self.accuracy,), 1)
+        for key in ("utilisation", "exit_accuracy", "leaving_accuracy"):
+            check_shares(f"{field}.{key}", getattr(self, key), num_exits)
+        for key in ("calibration_error", "failure_auroc"):
+            if getattr(self, key) is not None:
+                check_shares(f"{field}.{key}", getattr(self, key), num_exits)
+        if self.oracle_accuracy is not None:
+            check_shares(f"{field}.oracle_accuracy", (self.oracle_accuracy,), 1)
+
 
 def _upgrade(data: dict[str, Any]) -> dict[str, Any]:
     """Format 1 knew one class of models, and called initial weights a start."""
@@ -146,6 +172,23 @@ class ModelRecord:
         for key, kind in (("class_name", str), ("config", dict)):
             if not isinstance(self.model.get(key), kind):
                 raise ValueError(f"model has no {key}; expected class_name and config")
+        whole_number("num_classes", self.num_classes, 2)
+        exits = len(self.exit_names)
+        require_length("macs.backbone", self.macs.backbone, exits)
+        require_length("macs.branches", self.macs.branches, exits - 1)
+        if self.class_names is not None:
+            require_length("class_names", self.class_names, self.num_classes)
+        check_points(self.frontier, exits)
+        for part in ("validation", "test") if self.results is not None else ():
+            if part not in self.results:
+                raise ValueError(f"results has no {part!r}")
+            self.results[part].check(exits, f"results.{part}")
+        for key in ("recipe", "thresholds"):
+            value = (self.training or {}).get(key)
+            if not isinstance(value, (dict, type(None))):
+                raise ValueError(f"training.{key} is {value!r}; expected an object")
+        weights = list_of("exit_weights", self.config.get("exit_weights") or ())
+        require_types("exit_weights", weights, (int, float))
 
     @property
     def class_name(self) -> str:

@@ -1,8 +1,9 @@
-"""Registries, which are dictionaries by name, and what to answer to a wrong name."""
+"""Names: registries by name, what to answer to a wrong one, what Keras takes."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ def find(known: Mapping[str, T], kind: str, name: str) -> T:
     Raises:
         ValueError: There is no such name; the message lists near ones.
     """
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(unknown(kind, name, known))
     return known[name]
 
@@ -57,3 +58,14 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), known, 3, 0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return f"There is no {kind} {str(name)!r}; choose from {', '.join(known)}.{hint}"
+
+
+def valid_name(name: str) -> str:
+    """A name that Keras takes for a model, made of any text, such as a folder's name.
+
+    Example:
+        >>> valid_name("my modèle")
+        'my_mod_le'
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return name if re.match(r"[A-Za-z0-9.]", name) else f"model{name}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
+from zoo.checks import check_number, check_shares, check_thresholds
 from zoo.cost import Cost
 
 
@@ -52,14 +54,37 @@ class Evaluation(OperatingPoint):
     samples: int = 0
 
 
+def check_points(
+    points: Sequence[OperatingPoint], num_exits: int, field: str = "frontier"
+) -> None:
+    """Raise a ValueError if points are not of a network with so many exits.
+
+    Args:
+        points: What a file gave.
+        num_exits: Number of exits, the final classifier counted.
+        field: What messages call the points.
+    """
+    for i, point in enumerate(points):
+        where = f"{field}[{i}]"
+        check_thresholds(point.thresholds, f"{where}.thresholds", num_exits - 1)
+        check_shares(f"{where}.utilisation", point.utilisation, num_exits)
+        check_shares(f"{where}.accuracy", (point.accuracy,), 1)
+        if not 0 <= point.average_macs < math.inf:  # so that NaN is refused, too
+            raise ValueError(
+                f"{where}.average_macs is {point.average_macs}; expected 0 or more."
+            )
+
+
 def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> OperatingPoint:
     """The most accurate of `points` at no more than `max_macs` average MACs.
 
     Raises:
-        ValueError: None is; the message says what is reachable.
+        ValueError: None is (the message says what is reachable), or the budget is no
+            number.
     """
     if not points:
         raise ValueError("There is no operating point to choose from.")
+    check_number("max_macs", max_macs)
     limit = max_macs * (1 + 1e-9)  # an average may be rounded
     affordable = [point for point in points if point.average_macs <= limit]
     if not affordable:

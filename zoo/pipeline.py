@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from zoo import exits, measure, registry, training
+from zoo.checks import check_number, check_target
 from zoo.cost import Cost
 from zoo.data import Dataset
 from zoo.exits import Evaluation, OperatingPoint
@@ -63,7 +65,8 @@ def fit(
 ) -> Fitted:
     """Train a model in place, choose its thresholds, measure it and save it.
 
-    The same call after an interruption continues the training.
+    The same call after an interruption continues the training. `model.frontier` is
+    measured anew; thresholds stay as they are unless a budget or `choose` is given.
 
     Args:
         model: What to train.
@@ -91,7 +94,7 @@ def fit(
     Raises:
         ValueError: The model does not match the data, a budget cannot be met, or the
             folder holds another training.
-        FloatingPointError: The loss became NaN or infinite.
+        FloatingPointError: The loss or a weight became NaN or infinite.
 
     Example:
         >>> digits = zoo.data.load("digits")
@@ -104,7 +107,11 @@ def fit(
             "expected at most one of them."
         )
     cost = model.cost(convention)
-    _check_budget(max_macs, cost)  # now, not after the training
+    # Now, not after the training:
+    _check_budget(max_macs, cost)
+    if target_macs is not None:
+        check_target("target_macs", target_macs)
+    exits.check_grid(model.num_exits)
     chosen_by = None
     if max_macs is not None:
         choose, chosen_by = measure.within(max_macs), {"max_macs": round(max_macs)}
@@ -126,6 +133,7 @@ def fit(
     )
     logits = measure.predict(model, dataset.validation.images)
     labels = dataset.validation.labels
+    model.frontier = measure.frontier(model, logits, labels)
     if choose is not None and model.num_exits > 1:
         model.thresholds = choose(logits, labels, cost, model.exit_rule).thresholds
     record = None
@@ -150,9 +158,14 @@ def fit(
 
 def _check_budget(max_macs: float | None, cost: Cost) -> None:
     """Raise if no thresholds at all could meet a budget."""
+    if max_macs is None:
+        return
+    check_number("max_macs", max_macs)
+    if max_macs == math.inf:
+        raise ValueError("max_macs is inf; leave it out where there is no limit.")
     early = (p + branch for p, branch in zip(cost.backbone, cost.branches))
     least = min((*early, cost.backbone[-1]))
-    if max_macs is not None and not max_macs >= least:
+    if not max_macs >= least:
         raise ValueError(
             f"max_macs is {max_macs:,.0f}; the cheapest way through the network needs "
             f"{least:,} MACs. Give a larger budget or train a smaller network."

@@ -224,7 +224,8 @@ def convert(data: Any, cls: type[R], where: str) -> R:
     try:
         return msgspec.convert(data, cls)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise ValueError(f"{where} is damaged: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{where} is damaged: {reason}.") from error
 
 
 def _described(error: Exception) -> str:

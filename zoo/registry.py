@@ -9,7 +9,6 @@ import fnmatch
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from zoo.cards import render
 from zoo.exits import OperatingPoint
 from zoo.files import replacing
 from zoo.model_record import DataRecord, ModelRecord, WeightsRecord
-from zoo.names import unknown
+from zoo.names import unknown, valid_name
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
+STALE = (
+    "The model was trained after its thresholds were chosen: choose them anew with "
+    "`model.tune(images, labels)`."
+)
 PACKAGE = "aebnas"  # under which Keras knows the classes of this package
 
 
@@ -148,19 +151,22 @@ def _build(description: dict[str, Any], where: str) -> EarlyExitModel:
     import keras
 
     import zoo.classifier  # noqa: F401  (Keras knows the classes that are imported)
+    from zoo.model import EarlyExitModel
 
     name = str(description.get("class_name"))
     kind = keras.saving.get_registered_object(
         name if ">" in name else f"{PACKAGE}>{name}"
     )
-    if kind is None:
+    if not (isinstance(kind, type) and issubclass(kind, EarlyExitModel)):
         raise ValueError(
             f"{where} describes a model of the class {name!r}, which is not known. "
             "Import the module that registers it first."
         )
     try:
         return kind.from_config(description["config"])
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Keras raises many kinds for a broken configuration
         raise ValueError(f"{where} is damaged: {error}") from error
 
 
@@ -251,8 +257,9 @@ def save(
         folder: Folder to write; created if it does not exist. Its name becomes the
             model's.
         dataset: Data to measure the model on (test part) and its threshold frontier
-            (validation part). Without it the card has no results, and the model's own
-            frontier is kept.
+            (validation part). Without it the card has no results, the model's own
+            frontier is kept, and the card says so if training made the thresholds
+            stale.
         training: How the model was trained, for the card; see
             `zoo.measure.provenance`.
         notes: Sentences for the card.
@@ -285,6 +292,8 @@ def save(
     facts: dict[str, Any] = {"frontier": model.frontier, "data": None, "results": None}
     if dataset is not None:
         facts = measure.facts(stored, dataset)
+    elif model.thresholds_are_stale:
+        notes = (*notes, STALE)
     written = ModelRecord(
         name=name,
         model=described,
@@ -311,17 +320,6 @@ def save(
         config_file.write_text(records.dumps(written), encoding="utf-8")
         card_file.write_text(render(written), encoding="utf-8")
     return written
-
-
-def valid_name(name: str) -> str:
-    """A name that Keras takes for a model, made of any text, such as a folder's name.
-
-    Example:
-        >>> valid_name("my modèle")
-        'my_mod_le'
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return name if re.match(r"[A-Za-z0-9.]", name) else f"model{name}"
 
 
 def _folder(name: str | os.PathLike) -> pathlib.Path:

@@ -122,6 +122,7 @@ class CommandLine:
         options as `arguments`, for a command that starts itself again.
         """
         options = self.parser.parse_args(arguments)
+        options.package = self.package
         options.arguments = list(sys.argv[1:] if arguments is None else arguments)
         try:
             if options.keras:
@@ -135,7 +136,7 @@ class CommandLine:
             return self._failed(options, self.interrupted, 130)
 
     def _failed(self, options: argparse.Namespace, message: str, status: int) -> int:
-        print(f"{self.package} {options.command}: {message}", file=sys.stderr)
+        complain(options, message)
         return status
 
 
@@ -194,6 +195,17 @@ def _silent() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(shown, 2)
             os.close(shown)
+
+
+def complain(options: argparse.Namespace, message: str) -> None:
+    """Say on standard error what went wrong while the command goes on."""
+    print(f"{options.package} {options.command}: {message}", file=sys.stderr)
+
+
+def show_progress(text: str) -> None:
+    """Put a text in place of the last one on standard error, if that is a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -115,8 +115,8 @@ def load(path: str | os.PathLike, model: Any) -> None:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, or its weights are not the model's; the message
-            names the first that differs.
+        ValueError: The file is damaged, a weight is NaN or infinite, or the weights are
+            not the model's; the message names the first that differs.
     """
     assign(model, loads(pathlib.Path(path).read_bytes(), str(path))[0], str(path))
 
@@ -140,8 +140,23 @@ def assign(model: Any, values: Mapping[str, np.ndarray], where: str) -> None:
                 f"{where} holds the weights of another network: {path} has the shape "
                 f"{values[path].shape}; expected {tuple(variable.shape)}."
             )
+    broken = next((path for path in variables if not _is_finite(values[path])), None)
+    if broken is not None:
+        raise ValueError(f"{where} is damaged: {broken} holds NaN or infinite values.")
     for path, variable in variables.items():
         variable.assign(np.asarray(values[path], variable.dtype))
+
+
+def not_finite(model: Any) -> str | None:
+    """The path of the first weight that holds NaN or infinite values, if any."""
+    found = arrays(model).items()
+    return next((path for path, value in found if not _is_finite(value)), None)
+
+
+def _is_finite(value: np.ndarray) -> bool:
+    return value.dtype.kind not in "fcV" or bool(
+        np.isfinite(np.asarray(value, np.float32)).all()
+    )
 
 
 def stored(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

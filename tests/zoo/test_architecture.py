@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,28 @@ def test_a_file_that_is_not_json_is_rejected(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match="Not a JSON architecture"):
         Architecture.from_json(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"stages": ' * 100_000, '{"resolution": ' + "1" * 9999]
+)
+def test_json_that_python_refuses_to_read_is_rejected(text):
+    with pytest.raises(ValueError, match="Not a JSON architecture"):
+        Architecture.from_json(text)
+
+
+@pytest.mark.parametrize("depth", [100, 900, 5000, 40_000])
+def test_json_that_is_nested_deep_is_rejected(depth):
+    text = '{"resolution": 32, "stages": ' + "[" * depth + "]" * depth + "}"
+    with pytest.raises(ValueError, match="stages|rchitecture"):
+        Architecture.from_json(text)
+
+
+@pytest.mark.parametrize("source", [True, False, 1, 7, None])
+def test_only_text_and_paths_are_read_as_json(source):
+    with pytest.raises(TypeError):
+        Architecture.from_json(source)
+    os.fstat(1)  # standard output is still open
 
 
 def test_text_that_is_not_json_is_rejected():

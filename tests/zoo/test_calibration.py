@@ -351,8 +351,8 @@ def test_risk_is_controlled_on_average_over_many_draws(risk):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"epsilon": 0}, "epsilon is 0; expected above 0, at most 1"),
-        ({"epsilon": 1.5}, "epsilon is 1.5; expected above 0, at most 1"),
+        ({"epsilon": 0}, "epsilon is 0; expected more than 0, at most 1"),
+        ({"epsilon": 1.5}, "epsilon is 1.5; expected more than 0, at most 1"),
         ({"epsilon": float("nan")}, "epsilon is nan"),
         ({"points": []}, "no operating point to choose from"),
         ({"points": [point((0.5,), 1)]}, "has 1 entries; expected 2"),

@@ -289,5 +289,16 @@ def test_fewer_than_two_classes_are_rejected(num_classes):
         macs(SAMPLES[0], num_classes)
 
 
+@pytest.mark.parametrize("num_classes", [1e308, 2.5, True, "10", None, [10]])
+def test_a_number_of_classes_is_a_whole_number(num_classes):
+    with pytest.raises(ValueError, match="num_classes is .*; expected a whole number"):
+        macs(SAMPLES[0], num_classes)
+
+
+def test_something_else_than_an_architecture_is_named():
+    with pytest.raises(TypeError, match="architecture is a dict; expected a zoo.Arch"):
+        macs({}, 10)
+
+
 def test_two_classes_are_enough():
     assert macs(SAMPLES[0], 2).backbone[-1] < macs(SAMPLES[0], 3).backbone[-1]

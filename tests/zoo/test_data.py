@@ -2,6 +2,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -259,6 +260,39 @@ def test_a_damaged_file_is_named(tmp_path, kind):
         data.load("cifar10", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'shape': (3, (2,)".ljust(128),
+        b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, "
+        b"'shape': (9000000000000000000, 900)}".ljust(118),
+        b"\x93NUMPY\x01\x00v\x00" + b"[" * 118,
+        b"\x93NUMPY\x09\x00v\x00",
+    ],
+    ids=["header", "huge", "nested", "version"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_array_with_a_damaged_header_is_named(tmp_path, member):
+    path = write(tmp_path, x_train=None)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("x_train.npy", member)
+    with pytest.raises(ValueError, match=r"cifar10\.npz is not readable as a data set"):
+        data.load("cifar10", tmp_path)
+
+
+def test_an_archive_that_python_cannot_unpack_is_named(tmp_path):
+    path = write(tmp_path)
+    whole = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = whole.find(mark)
+        while start >= 0:  # a kind of compression that does not exist
+            whole[start + offset] = 97
+            start = whole.find(mark, start + 1)
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"cifar10\.npz is not readable as a data set"):
+        data.load("cifar10", tmp_path)
+
+
 def test_a_single_array_is_not_a_data_set(tmp_path):
     with open(tmp_path / "cifar10.npz", "wb") as file:
         np.save(file, np.zeros((3, 2, 2, 3), np.uint8))
@@ -285,7 +319,15 @@ NO_IMAGES = np.zeros((0, 2, 2, 3), np.uint8)
         ({"x_test": np.zeros((40, 2, 2), np.uint8)}, r"of shape \(40, 2, 2\)"),
         ({"x_test": np.zeros((40, 3, 2, 2), np.uint8)}, r"shape \(40, 3, 2, 2\)"),
         ({"y_test": np.zeros(39, int)}, "40 images but 39 labels"),
-        ({"y_test": np.eye(10)[np.zeros(40, int)]}, "40 images but 400 labels"),
+        ({"y_test": np.eye(9)[np.zeros(40, int)]}, r"shape \(40, 9\)"),
+        ({"y_test": np.full(40, 2.7)}, "test: labels are float64; expected integers"),
+        ({"y_test": np.full(40, np.nan)}, "test: labels are float64; expected integ"),
+        ({"y_test": np.full(40, "cat")}, "test: labels are <U3; expected integers"),
+        ({"y_test": np.array(3)}, "test: 40 images but 0 labels"),
+        ({"x_test": np.array(3, np.uint8)}, r"images are uint8 of shape \(\)"),
+        ({"x_test": np.zeros((40, 0, 0, 3), np.uint8)}, "have no pixels"),
+        ({"x_test": np.zeros((40, 3, 2, 3), np.uint8)}, "train 2 x 2, test 3 x 2"),
+        ({"y_train": np.full(5100, 2)}, "training images .* of the class bird; exp"),
         ({"y_test": np.full(40, 10)}, r"labels lie in 10\.\.10; expected 0\.\.9"),
         ({"y_train": np.arange(5100) % 11 - 1}, r"train: labels lie in -1\.\.9"),
     ],

@@ -533,7 +533,8 @@ def bad(position, value):
         ({"labels": np.zeros(60)}, "labels are float64; expected integers"),
         ({"labels": np.zeros(60, bool)}, "labels are bool; expected integers"),
         ({"labels": np.zeros(59, int)}, r"shape \(59,\); expected \(60,\)"),
-        ({"labels": np.zeros((60, 5), int)}, r"shape \(60, 5\); expected \(60,\)"),
+        ({"labels": np.zeros((60, 4), int)}, r"shape \(60, 4\); expected \(60,\)"),
+        ({"labels": np.zeros((60, 5), int)}, "a row is not a distribution"),
         ({"labels": 3}, r"shape \(\); expected \(60,\)"),
         ({"cost": COSTS[1]}, "network with 2 exits.*the logits have 3"),
         ({"cost": COSTS[3]}, "network with 4 exits.*the logits have 3"),
@@ -626,3 +627,15 @@ def test_an_unknown_rule_is_named_with_the_known_ones(call):
     )
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("logits", [3.0, [1.0], [[1.0], [2.0]], ["a", "b"]])
+def test_a_confidence_needs_numbers_of_two_classes(logits):
+    with pytest.raises(ValueError, match="logits are .* two classes or more last"):
+        confidence(logits)
+
+
+def test_a_cost_is_a_cost():
+    logits, labels, _ = make(2)
+    with pytest.raises(TypeError, match="cost is a dict; expected a zoo.Cost"):
+        evaluate(logits, labels, {}, (0.5, 0.5))

@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import functools
 import json
@@ -11,7 +12,8 @@ import pytest
 
 import zoo
 from zoo import benchmark, cards, data, exits, measure, pipeline, records, registry
-from zoo.__main__ import main
+from zoo.__main__ import commands, main
+from zoo.commands import options as shared
 from zoo.commands import train
 from zoo.speeds import BenchmarkRecord
 
@@ -446,8 +448,77 @@ def test_predict_names_a_picture_that_it_cannot_read(fail, pictures, kind):
                 kind
             ]
         )
-    message = fail("predict", MODEL, good, broken)
-    assert f"{broken} cannot be read as a picture" in message
+    assert f"{broken} cannot be read as a picture" in fail("predict", MODEL, broken)
+
+
+def test_predict_answers_for_the_others_if_a_picture_cannot_be_read(
+    capsys, run, pictures
+):
+    good, broken, other, *_ = pictures
+    expected = run("predict", MODEL, good, other, "--json")
+    broken.write_bytes(b"not a picture")
+    command = [*map(str, ("predict", MODEL, good, broken, other, "missing.png"))]
+    assert main([*command, "--json"]) == 1
+    out, err = capsys.readouterr()
+    *answers, first, second = json.loads(out)
+    assert answers == expected
+    assert (first["file"], second["file"]) == (str(broken), "missing.png")
+    assert err.splitlines() == [
+        f"zoo predict: {each['error']}" for each in (first, second)
+    ]
+    assert main(command) == 1
+    out, err = capsys.readouterr()
+    assert (str(good) in out, str(other) in out, str(broken) in out) == (1, 1, 0)
+    assert str(broken) in err
+
+
+def test_predict_takes_folders(run, fail, pictures, tmp_path):
+    (tmp_path / "empty folder").mkdir()
+    (tmp_path / "notes.txt").write_text("none")
+    found = run("predict", MODEL, tmp_path, "--json")
+    assert found == run("predict", MODEL, *pictures, "--json")
+    message = fail("predict", MODEL, tmp_path / "empty folder")
+    assert "empty folder holds no picture" in message
+
+
+def test_predict_names_the_likeliest_classes(run, fail, pictures, digits):
+    (answer,) = run("predict", MODEL, pictures[0], "--top", 3, "--json")
+    (plain,) = run("predict", MODEL, pictures[0], "--json")
+    top = answer.pop("top")
+    assert answer == plain
+    assert top[0].items() <= answer.items()
+    (expected,) = registry.load(MODEL).predict_early(digits.images[:1]).probabilities
+    assert [each["label"] for each in top] == np.argsort(-expected)[:3].tolist()
+    found = [each["probability"] for each in top]
+    assert found == pytest.approx(sorted(expected)[::-1][:3], rel=1e-3)
+    text = run("predict", MODEL, pictures[0], "--top", 3)
+    assert f"{top[2]['class']} {cards.percent(top[2]['probability'])}" in text
+    (every,) = run("predict", MODEL, pictures[0], "--top", 99, "--json")
+    assert len(every["top"]) == 10
+    assert "--top is 0; expected 1 or more" in fail("predict", MODEL, "a", "--top", 0)
+
+
+def test_predict_uses_the_thresholds_that_it_is_given(run, fail, pictures, record):
+    (last,) = run("predict", MODEL, pictures[0], "--thresholds", "1,1", "--json")
+    assert (last["exit"], last["macs"]) == ("final", record.macs.backbone[-1])
+    message = fail("predict", MODEL, pictures[0], "--max-macs", 1000)
+    assert "1,000 average MACs cannot be reached" in message
+
+
+def test_predict_chooses_thresholds_on_the_stored_frontier(adjustable):
+    cheap = exits.OperatingPoint((0.1, 0.1), 0.7, 1e4, (1, 0, 0))
+    dear = exits.OperatingPoint((0.9, 0.9), 0.8, 1e5, (0, 0, 1))
+    budget = adjustable.macs.per_exit[0]
+    given = {"model": "m", "thresholds": None, "convention": "standard"}
+    options = argparse.Namespace(**given, max_macs=budget)
+    with pytest.raises(ValueError, match="m has no stored frontier"):
+        shared.stored_thresholds(adjustable, options)
+    adjustable.frontier = (cheap, dear)
+    shared.stored_thresholds(adjustable, options)
+    assert adjustable.thresholds == cheap.thresholds
+    options = argparse.Namespace(**given, max_macs=1e9)
+    shared.stored_thresholds(adjustable, options)
+    assert adjustable.thresholds == dear.thresholds
 
 
 # frontier
@@ -491,6 +562,8 @@ def test_benchmark_times_each_batch_size(run, test):
     assert [speed["batch_size"] for speed in found] == [1, 32]
     macs = test.macs["standard"]
     for speed in found:
+        assert speed["full_milliseconds"] == 1000 / speed["full_images_per_second"]
+        assert speed["early_milliseconds"] == 1000 / speed["early_images_per_second"]
         assert speed["images"] == 64
         assert all(value > 0 for value in speed.values())
         assert 1 <= speed["macs_ratio"] <= macs[-1] / macs[0]
@@ -509,8 +582,10 @@ def test_benchmark_writes_a_record(run, fail, record, tmp_path):
 
 
 def test_benchmark_prints_a_row_per_batch_size(run):
-    text = run("benchmark", MODEL, "--images", 32, "--batch-sizes", 16)
-    assert f"{MODEL} on digits, thresholds 0.5, 0.5" in text
+    options = ("--images", 32, "--batch-sizes", 16, "--thresholds", "0.25,1")
+    text = run("benchmark", MODEL, *options)
+    assert f"{MODEL} on digits, thresholds 0.25, 1" in text
+    assert "ms/image" in text
     (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["16"]]
     assert row.count("x") == 3
 
@@ -567,7 +642,7 @@ def test_a_wrong_value_is_named(fail, arguments, message):
 
 
 def test_data_of_other_classes_are_refused(fail, tmp_path):
-    images, labels = np.zeros((5001, 1, 1, 3), np.uint8), np.zeros(5001, int)
+    images, labels = np.zeros((5001, 1, 1, 3), np.uint8), np.arange(5001) % 100
     np.savez(
         tmp_path / "cifar100.npz",
         **{"x_train": images, "y_train": labels, "x_test": images, "y_test": labels},
@@ -609,6 +684,9 @@ def test_a_record_without_figures_asks_for_data(
         (["--architecture", MODEL, "--epochs", "0"], "Recipe.epochs is 0"),
         (["--architecture", MODEL, "--data", "digit"], "Did you mean 'digits'"),
         (["--architecture", MODEL, "--teacher", "resnet"], "model 'resnet'"),
+        (["--architecture", MODEL, "--max-macs", "1000"], "max_macs is 1,000; the c"),
+        (["--architecture", MODEL, "--target-macs", "-1"], "target_macs is -1.0"),
+        (["--architecture", MODEL, "--exit-weights", "1", "nan", "1"], "is nan"),
     ],
 )
 def test_train_names_what_is_wrong_and_writes_nothing(
@@ -617,8 +695,55 @@ def test_train_names_what_is_wrong_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     (tmp_path / "wrong.json").write_text("{}", encoding="utf-8")
-    assert message in fail("train", *options, "--out", "out")
+    assert message in fail("train", *options, "--json", "--out", "out")
     assert not (tmp_path / "out").exists()
+    assert "--out is empty" in fail("train", *options, "--out", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model": "x"}',
+        '{"model": {}}',
+        '{"model": []}',
+        '{"model": null}',
+        '{"model": {}, "kind": "model", "format": 2}',
+        '{"model": ' + "[" * 3000 + "]" * 3000 + "}",
+        "[" * 50_000,
+        "[]",
+    ],
+)
+def test_a_broken_architecture_is_a_sentence(fail, tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text, encoding="utf-8")
+    message = fail("train", "--architecture", path, "--out", tmp_path / "out")
+    assert "is damaged" in message or "rchitecture" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        (("--initial-weights", "aebnas_cifar10_small"), "cifar10"),
+        (("--initial-weights", MODEL, "--data", "cifar100"), "cifar100"),
+        (("--architecture", "aebnas_cifar10_small"), "cifar10"),
+        (("--architecture", __file__), "digits"),
+    ],
+)
+def test_training_takes_the_data_of_the_model_unless_others_are_named(source, expected):
+    options = commands().parser.parse_args(["train", *source, "--out", "out"])
+    assert train._data(options) == expected
+
+
+@pytest.mark.parametrize("source", ["own.keras", "folder"])
+def test_training_asks_for_data_where_the_model_names_none(
+    fail, record, tmp_path, monkeypatch, source
+):
+    monkeypatch.chdir(tmp_path)
+    bare = dataclasses.replace(record, data=None)
+    records.write(folder(tmp_path / "folder") / "config.json", bare)
+    message = fail("train", "--initial-weights", source, "--out", "out")
+    assert f"{source} records no data set; name one with --data" in message
 
 
 @pytest.mark.parametrize("source", ["name", "folder", "record", "architecture"])

@@ -45,7 +45,12 @@ def test_a_validation_split_may_be_given():
         (split(5), split(5), {}, "expected more than 0"),
         (split(20), split(5), {"validation": 20}, "expected more than 20"),
         (split(20), split(0), {}, "mine, test: there are no images"),
-        (split(20), split(5), {"class_names": ["a"]}, r"labels lie in 0\.\.2"),
+        (split(20), split(5), {"class_names": ["a", "b"]}, r"labels lie in 0\.\.2"),
+        (split(20), split(5), {"class_names": ["a"]}, "mine has 1 classes; expected"),
+        (split(20), split(5), {"validation": 0.1}, "validation is 0.1; expected a who"),
+        (Split(split(9).images, [1.5] * 9), split(5), {}, "train: labels are float64"),
+        (Split(split(9).images, [0] * 9), split(5), {}, "All training images of mine"),
+        (split(20), Split(split(5).images[:, 1:], [1] * 5), {}, "train 8 x 8, test 7"),
         (
             Split(split(20).images / 255, split(20).labels),
             *(split(5), {}),

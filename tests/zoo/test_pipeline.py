@@ -52,6 +52,7 @@ def test_the_folder_holds_the_model_its_card_and_the_training(fitted):
     assert type(loaded) is zoo.EarlyExitModel
     assert loaded.thresholds == model.thresholds
     assert loaded.frontier == found.record.frontier
+    assert model.frontier == found.frontier  # measured anew after the training
     assert loaded.exit_rule == "max_probability"
     assert loaded.macs == model.macs
     assert "Brief." in zoo.card(folder)
@@ -199,15 +200,26 @@ def test_a_budget_that_no_thresholds_meet_is_refused(generic, dataset, no_traini
         ({"max_macs": 1e9, "target_macs": 1e9}, "at most one of them"),
         ({"target_macs": 1e9, "choose": measure.within(1e9)}, "at most one of them"),
         ({"max_macs": float("nan")}, "max_macs is nan"),
+        ({"max_macs": float("inf")}, "max_macs is inf; leave it out"),
+        ({"max_macs": "1e9"}, "max_macs is '1e9'; expected a number"),
+        ({"target_macs": -5}, "target_macs is -5; expected more than 0"),
         ({"convention": "aebnas"}, "supports only 'standard'"),
         ({"recipe": "shrt"}, "no recipe 'shrt'.*Did you mean 'short'"),
     ],
 )
 def test_unusable_arguments_are_refused(
-    generic, dataset, no_training, arguments, message
+    model, dataset, no_training, arguments, message
 ):
     with pytest.raises(ValueError, match=message):
-        zoo.fit(generic(), dataset, **{"recipe": BRIEF} | arguments)
+        zoo.fit(model, dataset, **{"recipe": BRIEF} | arguments)
+
+
+def test_exits_whose_settings_are_too_many_are_refused_before_training(
+    model, dataset, no_training, monkeypatch
+):
+    monkeypatch.setattr(exits, "MAX_SETTINGS", 399)
+    with pytest.raises(ValueError, match="20 values at 2 exits are 400 settings"):
+        zoo.fit(model, dataset, BRIEF)
 
 
 def test_a_folder_of_another_training_is_refused(fitted, generic, dataset):

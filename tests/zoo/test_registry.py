@@ -786,6 +786,55 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, generic):
     assert contents(tmp_path / "model") == before
 
 
+DAMAGE = {
+    "num_classes": (0, "num_classes is 0"),
+    "class_names": (["a"], "class_names has 1 entries; expected 10"),
+    "exit_names": (["a"], "macs.backbone has 2 entries; expected 1"),
+    "macs.backbone": ([], "macs.backbone has 0 entries"),
+    "frontier.0.thresholds": ([0.5, 0.5], "frontier.0..thresholds has 2 entries"),
+    "frontier.0.thresholds.0": (7, "frontier.0..thresholds.0. is 7.0"),
+    "frontier.0.accuracy": (70, "frontier.0..accuracy holds 70.0; expected 0 to 1"),
+    "frontier.0.utilisation": ([1], "frontier.0..utilisation has 1 entries"),
+    "frontier.0.average_macs": (-1, "frontier.0..average_macs is -1.0"),
+    "results.test.average_macs": ({}, "results.test.average_macs has no 'standard'"),
+    "results.test.utilisation": ([], "results.test.utilisation has 0 entries"),
+    "results": ({}, "results has no 'validation'"),
+    "training.recipe": ("long", "training.recipe is 'long'; expected an object"),
+    "training.thresholds": ([1], "training.thresholds is .1.; expected an object"),
+    "model.config.exit_weights": ("ab", "exit_weights is 'ab'; expected a list"),
+    "model.config.architecture": ([1], "architecture is .1.; expected an object"),
+}
+
+
+@pytest.mark.parametrize("field", DAMAGE)
+def test_a_field_that_does_not_fit_the_others_is_named(saved, tmp_path, field):
+    value, message = DAMAGE[field]
+    config = records.to_dict(saved.record)
+    *path, last = (int(key) if key.isdigit() else key for key in field.split("."))
+    functools.reduce(lambda part, key: part[key], path, config)[last] = value
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        zoo.card(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["RandomShift", "keras>Model", "builtins>list"])
+def test_only_models_are_built_from_a_folder(copy, name):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    config["model"]["class_name"] = name
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"class '{name}', which is not known"):
+        zoo.load(copy)
+
+
+def test_a_card_says_that_thresholds_are_stale(tmp_path, generic):
+    model = generic(thresholds=(0.5, 1))
+    model.weights_change()
+    assert zoo.save(model, tmp_path / "a").notes == (registry.STALE,)
+    assert registry.STALE in zoo.card(tmp_path / "a")
+    model.thresholds = (1, 1)  # which no weights make wrong
+    assert zoo.save(model, tmp_path / "a").notes == ()
+
+
 def test_a_model_saved_again_without_data_keeps_its_frontier(tmp_path, pretrained):
     model = pretrained("aebnas_digits")
     zoo.save(model, tmp_path / "again")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -106,6 +107,16 @@ def trained(dataset, tmp_path_factory):
         ({"distillation": -0.5}, "distillation is -0.5; expected 0 or more"),
         ({"temperature": -1}, "temperature is -1; expected more than 0"),
         ({"augmentation": "mixup"}, "'mixup'; expected none, shift, resized_crop"),
+        ({"convention": "ours"}, "convention is 'ours'; expected standard, aebnas"),
+        ({"soft_exits": "no"}, "soft_exits is 'no'; expected False, True"),
+        ({"phases": 3}, "phases is 3; expected two shares"),
+        ({"phases": ("a", 0)}, r"phases is \('a', 0\); expected two shares"),
+        ({"epochs": 3.5}, "Recipe.epochs is 3.5; expected a whole number"),
+        ({"epochs": "3"}, "Recipe.epochs is '3'; expected a whole number"),
+        ({"batch_size": True}, "batch_size is True; expected a whole number"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'; expected more than 0"),
+        ({"erase": True}, "erase is True; expected 0 or more, at most 1"),
+        ({"name": 3}, "Recipe.name is 3; expected text"),
     ],
 )
 def test_an_unusable_recipe_is_rejected(changes, message):
@@ -119,6 +130,11 @@ def test_an_unusable_recipe_is_rejected(changes, message):
 def test_a_recipe_that_no_training_can_follow_is_rejected(changes):
     with pytest.raises(ValueError, match=f"Recipe.{next(iter(changes))} is "):
         recipe("paper", **changes)
+
+
+def test_a_name_of_a_recipe_is_text():
+    with pytest.raises(ValueError, match="There is no recipe"):
+        recipe(["short"])
 
 
 def test_an_unknown_recipe_is_named_with_the_known_ones():
@@ -496,3 +512,16 @@ def test_a_step_works_in_memory_that_earlier_steps_freed(tmp_path, first_digits)
     options = {"verbose": 0, "validate": False, "callbacks": [Count()]}
     train(classifier(), few, brief, tmp_path, **options)
     assert np.median(np.diff(faults)[-9:]) < 2000  # else 9,000
+
+
+def test_weights_of_nan_end_an_epoch_although_the_loss_is_finite(model):
+    epoch = loop._Epoch()
+    epoch.set_model(SimpleNamespace(model=model, variables=[]))
+    epoch.on_epoch_begin(0)
+    logs = {"loss": 1.0}
+    epoch.on_epoch_end(0, logs)
+    assert logs["seconds"] >= 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.weights, "not_finite", lambda _: "stem/kernel")
+        with pytest.raises(FloatingPointError, match="stem/kernel are NaN .* epoch 1"):
+            epoch.on_epoch_end(0, logs)

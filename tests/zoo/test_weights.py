@@ -195,6 +195,20 @@ def test_a_missing_file_is_reported_as_such(generic, tmp_path):
         weights.load(tmp_path / "missing.h5", generic())
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused_and_nothing_changes(generic, bad):
+    model = generic()
+    before = values(model)
+    broken = values(model)
+    broken["block1_bn/moving_mean"][3] = bad
+    with pytest.raises(ValueError, match="file is damaged: block1_bn/moving_mean hol"):
+        weights.assign(model, broken, "file")
+    assert_same(values(model), before)
+    assert weights.not_finite(model) is None
+    model.get_layer("stem").kernel.assign(before["stem/kernel"] * bad)
+    assert weights.not_finite(model) == "stem/kernel"
+
+
 def test_kernels_are_stored_in_half_precision_unless_they_overflow():
     given = {
         "a/kernel": np.full((2, 2), 0.1, np.float32),

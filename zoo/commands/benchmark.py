@@ -7,7 +7,13 @@ import dataclasses
 import pathlib
 
 from zoo.commands import options as shared
-from zoo.terminal import CommandLine, add_json, print_json, print_table
+from zoo.terminal import (
+    CommandLine,
+    add_json,
+    print_json,
+    print_table,
+    show_progress,
+)
 
 BATCHES = 512  # enough to time
 
@@ -18,14 +24,15 @@ def add(commands: CommandLine) -> None:
         "benchmark",
         benchmark,
         "Time skipping against the full network, or a training step.",
-        "Prints three ratios for MODEL: the measured speed-up, what the segments' own\n"
-        "times allow, and the ratio of MACs. With --training it prints images per\n"
-        "second and the time of tracing, for MODEL or else for a static network of\n"
-        "depth 2, kernel 5 and expansion 3 at 32 pixels.",
+        "Prints for MODEL the time of an image, and three ratios: the measured\n"
+        "speed-up, what the segments' own times allow, and the ratio of MACs. With\n"
+        "--training it prints images per second and the time of tracing, for MODEL or\n"
+        "else for a static network of depth 2, kernel 5 and expansion 3 at 32 pixels.",
         keras=True,
     )
     shared.add_model(sub, nargs="?")
     shared.add_data(sub)
+    shared.add_thresholds(shared.add_budget(sub))
     sub.add_argument("--training", action="store_true", help="time a training step")
     sub.add_argument(
         "--batch-sizes",
@@ -63,13 +70,15 @@ def benchmark(options: argparse.Namespace) -> None:
     if options.model is None:
         raise ValueError("There is no MODEL to time; name one, or pass --training.")
     model, dataset = shared.model_and_data(options)
+    shared.choose_thresholds(model, dataset, options)
     images = dataset.test.images
     speeds = []
     for size in options.batch_sizes or (1, 256):
         limit = 10_240 if options.images is None else options.images
         count = min(limit, BATCHES * size)
         repeated = images[np.arange(count) % len(images)]
-        speeds.append(benchmark(model, repeated, size))
+        speeds.append(benchmark(model, repeated, size, progress=show_progress))
+    show_progress("")
     if options.out:
         own_file = registry.is_keras_file(options.model)
         noted = None if own_file else registry.record(options.model).weights.sha256
@@ -84,12 +93,22 @@ def benchmark(options: argparse.Namespace) -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         records.write(options.out, found)
     if options.json:
-        return print_json([dataclasses.asdict(speed) for speed in speeds])
+        return print_json(
+            [
+                {
+                    **dataclasses.asdict(speed),
+                    "full_milliseconds": speed.full_milliseconds,
+                    "early_milliseconds": speed.early_milliseconds,
+                }
+                for speed in speeds
+            ]
+        )
     thresholds = ", ".join(f"{threshold:g}" for threshold in model.thresholds)
     print(f"{model.name} on {dataset.name}, thresholds {thresholds}")
     print_table(
         (
             *("batch", "full, images/s", "skipping, images/s"),
+            *("full, ms/image", "skipping, ms/image"),
             *("speed-up", "segments allow", "MACs ratio"),
         ),
         [
@@ -97,6 +116,8 @@ def benchmark(options: argparse.Namespace) -> None:
                 str(speed.batch_size),
                 f"{speed.full_images_per_second:,.0f}",
                 f"{speed.early_images_per_second:,.0f}",
+                f"{speed.full_milliseconds:.3g}",
+                f"{speed.early_milliseconds:.3g}",
                 f"{speed.speedup:.2f} x",
                 f"{speed.segments_speedup:.2f} x",
                 f"{speed.macs_ratio:.2f} x",
@@ -116,10 +137,11 @@ def _training(options: argparse.Namespace) -> None:
     network = benchmark.STATIC
     if options.model is not None:
         network = architecture(options.model)
-    speeds = [
-        benchmark.training(network, size, options.images)
-        for size in options.batch_sizes or (128,)
-    ]
+    speeds = []
+    for size in options.batch_sizes or (128,):
+        show_progress(f"training with batches of {size}")
+        speeds.append(benchmark.training(network, size, options.images))
+    show_progress("")
     if options.json:
         return print_json([dataclasses.asdict(speed) for speed in speeds])
     print(f"Training {options.model or 'a static network'}")

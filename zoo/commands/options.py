@@ -26,16 +26,14 @@ def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
     add_load(parser)
 
 
-def add_data(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """The options `--data` and `--data-dir`."""
-    shown = default or "the model's own"
+def add_data(parser: argparse.ArgumentParser, own: str = "the model's own") -> None:
+    """The options `--data` and `--data-dir`; `own` says what the default is."""
     parser.add_argument(
         "--data",
         metavar="NAME",
-        default=default,
         help="data set: a name, a folder of pictures (in a folder for each class, or "
         "in train, validation and test with such folders) or an .npz file "
-        f"(default: {shown})",
+        f"(default: {own})",
     )
     add_data_dir(parser)
     add_size(parser)
@@ -71,6 +69,29 @@ def add_budget(parser: argparse.ArgumentParser) -> Any:
     )
     add_convention(parser)
     return group
+
+
+def add_thresholds(group: Any) -> None:
+    """The option `--thresholds`, in the group of `add_budget`."""
+    group.add_argument(
+        "--thresholds",
+        metavar="T,T,...",
+        help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
+    )
+
+
+def add_stored_budget(parser: argparse.ArgumentParser) -> None:
+    """The options that set thresholds where there are no labels to measure with."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--max-macs",
+        type=float,
+        metavar="N",
+        help="the most accurate thresholds of the stored frontier that spend at most "
+        "N MACs on average, such as 2.4e6",
+    )
+    add_thresholds(group)
+    add_convention(parser)
 
 
 def add_all(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +161,11 @@ def load_data(options: argparse.Namespace, name: str, **pictures: Any) -> Datase
 def choose_thresholds(
     model: EarlyExitModel, dataset: Dataset, options: argparse.Namespace
 ) -> None:
-    """Set the thresholds that the options of `add_budget` ask for, if any."""
+    """Set the thresholds that options of `add_budget` or `add_thresholds` ask for."""
     from zoo import measure
 
+    if options.thresholds is not None:
+        model.thresholds = _floats(options.thresholds)
     if options.max_macs is not None:
         choose = measure.within(options.max_macs)
     elif options.target_macs is not None:
@@ -153,3 +176,25 @@ def choose_thresholds(
     cost = model.cost(options.convention)
     point = choose(measure.predict(model, images), labels, cost, model.exit_rule)
     model.thresholds = point.thresholds
+
+
+def stored_thresholds(model: EarlyExitModel, options: argparse.Namespace) -> None:
+    """Set the thresholds that the options of `add_stored_budget` ask for, if any."""
+    if options.thresholds is not None:
+        model.thresholds = _floats(options.thresholds)
+    if options.max_macs is not None:
+        if not model.frontier:
+            raise ValueError(
+                f"{options.model} has no stored frontier to choose from; give "
+                "--thresholds."
+            )
+        model.set_budget(options.max_macs, convention=options.convention)
+
+
+def _floats(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--thresholds is {text!r}; expected numbers such as 0.3,0.5."
+        ) from None

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from zoo.commands import options as shared
-from zoo.terminal import CommandLine, add_json, print_json, print_table
+from zoo.terminal import (
+    CommandLine,
+    add_json,
+    complain,
+    print_json,
+    print_table,
+    show_progress,
+)
+
+if TYPE_CHECKING:
+    from zoo.model import EarlyExitModel
 
 
 def add(commands: CommandLine) -> None:
@@ -26,11 +40,7 @@ def add(commands: CommandLine) -> None:
     shared.add_model(sub)
     shared.add_data(sub)
     sub.add_argument("--split", choices=("test", "validation", "train"), default="test")
-    shared.add_budget(sub).add_argument(
-        "--thresholds",
-        metavar="T,T,...",
-        help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
-    )
+    shared.add_thresholds(shared.add_budget(sub))
     sub.add_argument(
         "--update",
         action="store_true",
@@ -44,11 +54,22 @@ def add(commands: CommandLine) -> None:
         predict,
         "Classify picture files, computing no more than each needs.",
         "Reads any format that Pillow reads, and resizes the square in the middle to\n"
-        "the network's input.",
+        "the network's input. A file that cannot be read is named at the end, and the\n"
+        "exit status is 1.",
         keras=True,
     )
     shared.add_model(sub)
-    sub.add_argument("images", nargs="+", metavar="FILE")
+    sub.add_argument(
+        "images", nargs="+", metavar="FILE", help="a picture, or a folder of pictures"
+    )
+    shared.add_stored_budget(sub)
+    sub.add_argument(
+        "--top",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many of the likeliest classes to name (default: 1)",
+    )
     add_json(sub)
 
 
@@ -69,8 +90,6 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.update:
         result = registry.update(options.model, dataset).results[options.split]
     else:
-        if options.thresholds is not None:
-            model.thresholds = _floats(options.thresholds)
         shared.choose_thresholds(model, dataset, options)
         split = getattr(dataset, options.split)
         logits = measure.predict(model, split.images)
@@ -91,51 +110,89 @@ def evaluate(options: argparse.Namespace) -> None:
     print(cards.summary(result))
 
 
-def _floats(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--thresholds is {text!r}; expected numbers such as 0.3,0.5."
-        ) from None
+def predict(options: argparse.Namespace) -> int:
+    """Classify picture files; those that cannot be read do not stop the others."""
+    from zoo import registry
+    from zoo.checks import whole_number
+
+    top = whole_number("--top", options.top, 1)
+    model = registry.load(options.model)
+    shared.stored_thresholds(model, options)
+    answers: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    for path, picture in _pictures(options.images):
+        if isinstance(picture, ValueError):
+            failures.append({"file": str(path), "error": str(picture)})
+        else:
+            show_progress(str(path))
+            answers.append({"file": str(path), **_answer(model, picture, top)})
+    show_progress("")
+    if options.json:
+        print_json([*answers, *failures])
+    elif answers:
+        _print_answers(answers, top)
+    for failure in failures:
+        complain(options, failure["error"])
+    return 1 if failures else 0
 
 
-def predict(options: argparse.Namespace) -> None:
-    """Classify picture files."""
-    from zoo import pictures, registry
+def _pictures(
+    names: Sequence[str],
+) -> Iterator[tuple[str | pathlib.Path, np.ndarray | ValueError]]:
+    """Each picture file with its pixels, or with why it cannot be read."""
+    from zoo import pictures
+
+    for name in names:
+        try:
+            paths = pictures.find(name)
+        except ValueError as error:
+            yield name, error
+            continue
+        for path in paths:
+            try:
+                yield path, pictures.read(path)
+            except ValueError as error:
+                yield path, error
+
+
+def _answer(model: EarlyExitModel, picture: np.ndarray, top: int) -> dict[str, Any]:
+    """What the model says of a picture, as JSON shows it."""
+    from zoo import pictures
+
+    prediction = model.predict_early(pictures.middle(picture)[None])
+    (leaving,), (probabilities,) = prediction.exits, prediction.probabilities
+    likeliest = [
+        {
+            "label": int(label),
+            "class": model.class_names[label] if model.class_names else str(label),
+            "probability": float(probabilities[label]),
+        }
+        for label in np.argsort(-probabilities, kind="stable")[:top]
+    ]
+    return {
+        **likeliest[0],
+        "confidence": float(prediction.confidences[0]),
+        "exit": model.exit_names()[leaving],
+        "macs": model.macs.per_exit_at(model.thresholds)[leaving],
+        **({"top": likeliest} if top > 1 else {}),
+    }
+
+
+def _print_answers(answers: Sequence[dict[str, Any]], top: int) -> None:
     from zoo.cards import million, percent
 
-    model = registry.load(options.model)
-    names = model.exit_names()
-    costs = model.macs.per_exit_at(model.thresholds)
-    answers: list[dict[str, Any]] = []
-    for path in options.images:
-        picture = pictures.middle(pictures.read(path))
-        prediction = model.predict_early(picture[None])
-        label, leaving = int(prediction.labels[0]), int(prediction.exits[0])
-        answers.append(
-            {
-                "file": str(path),
-                "label": label,
-                "class": model.class_names[label] if model.class_names else str(label),
-                "probability": float(prediction.probabilities[0, label]),
-                "confidence": float(prediction.confidences[0]),
-                "exit": names[leaving],
-                "macs": costs[leaving],
-            }
+    rows = []
+    for answer in answers:
+        others = ", ".join(
+            f"{other['class']} {percent(other['probability'])}"
+            for other in answer.get("top", ())[1:]
         )
-    if options.json:
-        return print_json(answers)
-    print_table(
-        ("file", "class", "probability", "exit", "MACs"),
-        [
+        rows.append(
             [
-                answer["file"],
-                answer["class"],
-                percent(answer["probability"]),
-                answer["exit"],
-                million(answer["macs"]),
+                *(answer["file"], answer["class"], percent(answer["probability"])),
+                *([others] if top > 1 else []),
+                *(answer["exit"], million(answer["macs"])),
             ]
-            for answer in answers
-        ],
-    )
+        )
+    also = ["then"] if top > 1 else []
+    print_table(("file", "class", "probability", *also, "exit", "MACs"), rows)

@@ -56,7 +56,7 @@ def add(commands: CommandLine) -> None:
         help="train this model further; on a data set other than its own, with new "
         "classifiers",
     )
-    shared.add_data(sub, default="digits")
+    shared.add_data(sub, own="the model's own; digits for an architecture in a file")
     add_no_flip(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument(
@@ -87,12 +87,14 @@ def train(options: argparse.Namespace) -> None:
     from zoo import cards, pipeline, records, registry, training
     from zoo.classifier import EarlyExitClassifier
 
+    if not options.out:  # which would be the current folder
+        raise ValueError("--out is empty; expected the name of a folder.")
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
         options.recipe, **{k: v for k, v in changes.items() if v is not None}
     )
     pictures = {"size": options.size, "flip": options.flip}
-    dataset = shared.load_data(options, options.data, **pictures)
+    dataset = shared.load_data(options, _data(options), **pictures)
     keras.utils.set_random_seed(options.seed)
     if options.initial_weights:
         model = _initial(options.initial_weights, dataset)
@@ -105,13 +107,16 @@ def train(options: argparse.Namespace) -> None:
             exit_weights=options.exit_weights,
             crop=recipe.crop,
         )
+    teacher = registry.load(options.teacher) if options.teacher else None
+    if not options.json:
+        print(f"Training on {dataset.name}, {len(dataset.train.labels):,} images")
     record = pipeline.fit(
         model,
         dataset,
         recipe,
         options.out,
         seed=options.seed,
-        teacher=registry.load(options.teacher) if options.teacher else None,
+        teacher=teacher,
         max_macs=options.max_macs,
         target_macs=options.target_macs,
         convention=options.convention,
@@ -129,6 +134,27 @@ def train(options: argparse.Namespace) -> None:
     print_table(cards.exit_columns(test), cards.exit_rows(record.exit_names, test))
     print(cards.summary(test))
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
+
+
+def _data(options: argparse.Namespace) -> str:
+    """The name of the data set: the one given, else the model's own.
+
+    Raises:
+        ValueError: None is given, and the initial weights record none.
+    """
+    from zoo import registry
+
+    if options.data is not None:
+        return options.data
+    source = options.initial_weights
+    if source is None:
+        if pathlib.Path(options.architecture).is_file():
+            return "digits"
+        source = options.architecture
+    noted = None if registry.is_keras_file(source) else registry.record(source).data
+    if noted is None:
+        raise ValueError(f"{source} records no data set; name one with --data.")
+    return noted.name
 
 
 def _initial(source: str, dataset: Dataset) -> EarlyExitModel:
@@ -159,7 +185,7 @@ def architecture(source: str) -> Architecture:
     if path.is_file():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or "model" not in found:
             return Architecture.from_json(path)

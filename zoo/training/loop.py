@@ -77,7 +77,7 @@ def train(
     Raises:
         ValueError: The folder holds another training, the classes, the crop or the
             teacher do not match, or there are no images.
-        FloatingPointError: The loss became NaN or infinite.
+        FloatingPointError: The loss or a weight became NaN or infinite.
     """
     if dataset.num_classes != model.num_classes:
         raise ValueError(
@@ -155,6 +155,7 @@ def _run(
             *_tensorboard(folder),
             checkpoints.Checkpoint(checkpoint),
         ]
+    model.weights_change()
     history = trainer.fit(
         batches,
         validation_data=tuple(dataset.validation) if validate else None,
@@ -223,7 +224,7 @@ class _Batches(keras.utils.PyDataset):
 
 
 class _Epoch(keras.callbacks.Callback):
-    """Makes an epoch repeatable, times it and stops at a broken loss."""
+    """Makes an epoch repeatable, times it and stops at a broken loss or weight."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -238,6 +239,12 @@ class _Epoch(keras.callbacks.Callback):
             raise FloatingPointError(
                 f"The loss is {logs['loss']} in epoch {epoch + 1}: the training "
                 "diverged. A lower learning rate or clip_norm may help."
+            )
+        broken = weights.not_finite(self.model.model)
+        if broken:  # an activation can hide it from the loss
+            raise FloatingPointError(
+                f"The weights {broken} are NaN or infinite after epoch {epoch + 1}: "
+                "the training diverged. A lower learning rate or clip_norm may help."
             )
         logs["seconds"] = round(time.perf_counter() - self.started, 2)
 

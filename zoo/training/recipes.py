@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from zoo.arithmetic import CONVENTIONS
+from zoo.checks import whole_number
 from zoo.names import find
 
 AUGMENTATIONS = ("none", "shift", "resized_crop")
@@ -83,10 +86,13 @@ class Recipe:
     peak_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ValueError(f"Recipe.name is {self.name!r}; expected text.")
+        for field in ("epochs", "batch_size"):
+            value = whole_number(f"Recipe.{field}", getattr(self, field), 1)
+            object.__setattr__(self, field, value)
         tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
         limits = {
-            "epochs": (1, most),
-            "batch_size": (1, most),
             "learning_rate": (tiny, most),
             "warmup_epochs": (0, self.epochs),
             "momentum": (0, 0.9999),
@@ -106,29 +112,40 @@ class Recipe:
             value = getattr(self, field)
             if value is None and field in ("clip_norm", "macs_limit"):
                 continue
-            if not low <= value <= high:  # so written, NaN is refused, too
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not number or not low <= value <= high:  # so that NaN is refused, too
                 least = "more than 0" if low == tiny else f"{low} or more"
                 most_text = "" if high == most else f", at most {high}"
                 raise ValueError(
                     f"Recipe.{field} is {value!r}; expected {least}{most_text}."
                 )
-        for field, known in (
+        for field, options in (
             ("augmentation", AUGMENTATIONS),
+            ("convention", CONVENTIONS),
             ("optimizer", OPTIMIZERS),
             ("scheme", SCHEMES),
+            ("soft_exits", (False, True)),
+            ("freeze_normalisation", (False, True)),
         ):
             value = getattr(self, field)
-            if value not in known:
-                raise ValueError(
-                    f"Recipe.{field} is {value!r}; expected {', '.join(known)}."
-                )
+            if value not in options:
+                listed = ", ".join(map(str, options))
+                raise ValueError(f"Recipe.{field} is {value!r}; expected {listed}.")
         if self.soft_exits and self.scheme != "joint":
             raise ValueError(
                 f"Recipe.soft_exits is on and Recipe.scheme is {self.scheme!r}; "
                 "expected 'joint': soft exits have phases of their own."
             )
-        object.__setattr__(self, "phases", tuple(self.phases))
-        if len(self.phases) != 2 or min(self.phases) < 0 or sum(self.phases) > 1:
+        phases = self.phases
+        if isinstance(phases, (list, tuple)):
+            object.__setattr__(self, "phases", tuple(phases))
+        if not (
+            isinstance(phases, (list, tuple))
+            and len(phases) == 2
+            and all(isinstance(share, numbers.Real) for share in phases)
+            and min(phases) >= 0
+            and sum(phases) <= 1
+        ):
             raise ValueError(
                 f"Recipe.phases is {self.phases!r}; expected two shares, 0 or "
                 "more, together at most 1."
@@ -205,7 +222,7 @@ def heads_first(recipe: Recipe) -> Recipe:
     )
 
 
-def recipe(name: str, **changes: Any) -> Recipe:
+def recipe(name: str, /, **changes: Any) -> Recipe:
     """One of `RECIPES`, with some of its fields changed.
 
     With fewer epochs the warm-up is shortened to at most a tenth of them.
@@ -215,7 +232,8 @@ def recipe(name: str, **changes: Any) -> Recipe:
     """
     base = find(RECIPES, "recipe", name)
     if "epochs" in changes and "warmup_epochs" not in changes:
-        changes["warmup_epochs"] = min(base.warmup_epochs, changes["epochs"] / 10)
+        epochs = whole_number("Recipe.epochs", changes["epochs"], 1)
+        changes["warmup_epochs"] = min(base.warmup_epochs, epochs / 10)
     strangers = sorted(set(changes) - {field.name for field in fields(Recipe)})
     if strangers:
         raise ValueError(f"A recipe has no {', '.join(strangers)}.")
