@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import pathlib
+import tempfile
 import time
 from typing import Any
 
@@ -20,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
 
 
@@ -172,7 +174,7 @@ def _extract(options: argparse.Namespace) -> None:
     from zoo.architecture import (
         Architecture,
     )
-    from zoo.files import replacing
+    from zoo.files import write_bytes
 
     _use_threads(options.threads)
     architecture = Architecture.from_json(options.architecture)
@@ -182,8 +184,10 @@ def _extract(options: argparse.Namespace) -> None:
     images = data.load(options.data).train.take(options.images).images
     statistics = supernet.calibrate(architecture, images)
     model = supernet.extract(architecture, statistics)
-    with replacing(options.output) as temporary:
-        model.save(temporary)
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "model.keras"
+        model.save(file)
+        write_bytes(options.output, file.read_bytes())
     print(f"Wrote {options.output}.")
 
 

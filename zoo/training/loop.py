@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo import backends, weights
+from zoo import backends, files, weights
 from zoo.data import Dataset, Split
 from zoo.model import EarlyExitModel
 from zoo.training import checkpoints
@@ -51,10 +51,10 @@ def train(
 ) -> TrainingResult:
     """Train a model in place.
 
-    With a folder, every epoch ends in a checkpoint, replaced atomically; the same call
-    after an interruption continues with the next epoch and takes the same course as
-    an uninterrupted run. The folder also gets `log.csv` and, where TensorFlow and
-    TensorBoard are installed, `tensorboard/`.
+    With a folder, every epoch ends in a checkpoint. After an interruption (a kill, a
+    full disk, a loss of power) the same call continues with the next epoch and takes
+    the same course as an uninterrupted run. The folder also gets `log.csv` and, where
+    TensorFlow and TensorBoard are installed, `tensorboard/`.
 
     Args:
         model: What to train.
@@ -73,8 +73,10 @@ def train(
             is the network.
 
     Raises:
-        ValueError: The folder holds another training, the classes, the crop or the
-            teacher do not fit, or there are no images.
+        ValueError: The folder holds another training, or another process is training
+            in it; the classes, the crop or the teacher do not fit, or there are no
+            images.
+        OSError: The folder cannot be written, such as where the disk is full.
         FloatingPointError: The loss became NaN or infinite.
     """
     if dataset.num_classes != model.num_classes:
@@ -93,6 +95,28 @@ def train(
         )
     if teacher is not None:
         _check_teacher(teacher, recipe, dataset)
+    arguments = (seed, teacher, verbose, validate, callbacks)
+    if folder is None:
+        return _train(model, dataset, recipe, None, *arguments)
+    folder = files.make_folder(folder)
+    refusal = f"Another process is training in {folder}."
+    with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
+        for name in (checkpoints.CHECKPOINT, checkpoints.SETTINGS, checkpoints.LOG):
+            files.remove_partial(folder, name)
+        return _train(model, dataset, recipe, folder, *arguments)
+
+
+def _train(
+    model: EarlyExitModel,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: pathlib.Path | None,
+    seed: int,
+    teacher: keras.Model | None,
+    verbose: str | int,
+    validate: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainingResult:
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
     batches = _Batches(dataset.train, batch_size, seed)
     steps = recipe.epochs * len(batches)
@@ -103,10 +127,8 @@ def train(
     trainer.optimizer.build(trainer.trainable_variables)
 
     every: list[keras.callbacks.Callback] = [_Epoch(), backends.KeepFreedMemory()]
-    log: list[dict[str, Any]] = []
+    log = checkpoints.Log()
     if folder is not None:
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "model": _identity(model),
             "data": dataset.fingerprint,
@@ -121,13 +143,11 @@ def train(
         checkpoints.check_same_training(folder, settings, resumes)
         if resumes:
             batches.start_at(checkpoints.restore(checkpoint, trainer))
-        log = checkpoints.trimmed_log(folder / checkpoints.LOG, batches.epoch)
-        every += [
-            keras.callbacks.CSVLogger(folder / checkpoints.LOG, append=True),
-            *_tensorboard(folder),
-            checkpoints.Checkpoint(checkpoint),
-        ]
-    history = trainer.fit(
+        log = checkpoints.Log(folder / checkpoints.LOG, batches.epoch)
+        every += [log, *_tensorboard(folder), checkpoints.Checkpoint(checkpoint)]
+    else:
+        every.append(log)
+    trainer.fit(
         batches,
         validation_data=tuple(dataset.validation) if validate else None,
         validation_batch_size=min(500, len(dataset.validation.labels)),
@@ -136,16 +156,15 @@ def train(
         callbacks=[*every, *callbacks],
         shuffle=False,  # Keras would shuffle the order of the batches anew
         verbose=verbose,
-    ).history
-    log += [dict(zip(history, row)) for row in zip(*history.values())]
-    if not log:
+    )
+    if not log.rows:
         raise ValueError(f"{folder} holds a finished training, but its log is gone.")
-    seconds = sum(float(row["seconds"]) for row in log)
+    seconds = sum(float(row["seconds"]) for row in log.rows)
     return TrainingResult(
-        epochs=len(log),
+        epochs=len(log.rows),
         seconds=round(seconds, 1),
-        images_per_second=round(len(log) * len(batches) * batch_size / seconds),
-        final={k: float(value) for k, value in log[-1].items() if k != "epoch"},
+        images_per_second=round(len(log.rows) * len(batches) * batch_size / seconds),
+        final={k: float(value) for k, value in log.rows[-1].items() if k != "epoch"},
     )
 
 
