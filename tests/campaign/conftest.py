@@ -16,8 +16,10 @@ import random
 import shutil
 import time
 
+import keras
 import pytest
 
+import zoo
 from zoo import files
 
 RECORD = pathlib.Path(__file__).parents[2] / "docs" / "reliability.json"
@@ -196,6 +198,25 @@ class UnreliableDisk(FaultyOs):
 def _entries(folder):
     """A folder's files by the number of what they hold."""
     return {path: path.stat().st_ino for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    """A function: a small generic model, its weights and thresholds those of a seed."""
+    return _network
+
+
+def _network(seed):
+    """A small generic model."""
+    keras.utils.set_random_seed(seed)
+    images = keras.Input((8, 8, 3), name="images")
+    feature = keras.layers.Conv2D(4, 3, strides=2, name="stem")(images)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(feature)
+    exits = [
+        keras.layers.Dense(3, name=f"{name}_classifier")(pooled)
+        for name in ("exit1", "final")
+    ]
+    return zoo.EarlyExitModel(images, [feature], exits, thresholds=(seed / 10,))
 
 
 @pytest.fixture(scope="session")

@@ -5,33 +5,18 @@ import json
 import os
 import shutil
 
-import keras
 import numpy as np
 import pytest
 
-import zoo
 from zoo import registry
 
 pytestmark = pytest.mark.compiles
 
 
-def network(seed):
-    """A small generic model; its thresholds tell one seed's from another's."""
-    keras.utils.set_random_seed(seed)
-    images = keras.Input((8, 8, 3), name="images")
-    feature = keras.layers.Conv2D(4, 3, strides=2, name="stem")(images)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(feature)
-    exits = [
-        keras.layers.Dense(3, name=f"{name}_classifier")(pooled)
-        for name in ("exit1", "final")
-    ]
-    return zoo.EarlyExitModel(images, [feature], exits, thresholds=(seed / 10,))
-
-
 @pytest.fixture(scope="module")
-def models():
+def models(tiny_network):
     """An old model, the new one that is saved over it, and one saved afterwards."""
-    return [network(seed) for seed in (1, 2, 3)]
+    return [tiny_network(seed) for seed in (1, 2, 3)]
 
 
 def is_whole(folder, models):
