@@ -17,10 +17,11 @@ import shutil
 import time
 
 import keras
+import numpy as np
 import pytest
 
 import zoo
-from zoo import files
+from zoo import data, files
 
 RECORD = pathlib.Path(__file__).parents[2] / "docs" / "reliability.json"
 
@@ -45,13 +46,14 @@ class Campaign:
         """Random numbers that depend on the seed alone."""
         return random.Random(self.seed)
 
-    def note(self, part, cases, found):
+    def note(self, part, cases, found, kinds=None):
         """Record what was run, if it was all of it.
 
         Args:
             part: What was done, the row's name in docs/reliability.md.
             cases: How many.
             found: What held in all of them.
+            kinds: How many there were of each kind, by name.
         """
         if not self.full:
             return
@@ -60,6 +62,7 @@ class Campaign:
             known[part] = {
                 "cases": cases,
                 "found": found,
+                **({"kinds": dict(sorted(kinds.items()))} if kinds else {}),
                 "date": time.strftime("%Y-%m-%d"),
                 "seed": self.seed,
                 "python": platform.python_version(),
@@ -97,9 +100,13 @@ class FaultyOs:
     def __getattr__(self, name):
         return getattr(os, name)
 
+    def end(self):
+        """End the process."""
+        raise Crash
+
     def _step(self, name, path):
         if self._dead:
-            raise Crash
+            self.end()
         self.calls.append((name, pathlib.Path(path).name))
         if len(self.calls) == self.crash_at:
             self._dead = True
@@ -108,7 +115,7 @@ class FaultyOs:
 
     def open(self, path, flags, *mode):
         if self._step("open", path):
-            raise Crash
+            self.end()
         file = os.open(path, flags, *mode)
         self._paths[file] = str(path)
         return file
@@ -116,7 +123,7 @@ class FaultyOs:
     def write(self, file, data):
         if self._step("write", self._paths[file]):
             os.write(file, data[: len(data) // 2])
-            raise Crash
+            self.end()
         if self.room is not None:
             if not self.room:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -126,16 +133,16 @@ class FaultyOs:
 
     def fsync(self, file):
         if self._step("fsync", self._paths[file]):
-            raise Crash  # else there is nothing to do: no power is lost in a test
+            self.end()  # else there is nothing to do: no power is lost in a test
 
     def replace(self, old, new):
         if self._step("replace", new):
-            raise Crash
+            self.end()
         os.replace(old, new)
 
     def unlink(self, path):
         if self._step("unlink", path):
-            raise Crash
+            self.end()
         os.unlink(path)
 
 
@@ -200,13 +207,7 @@ def _entries(folder):
     return {path: path.stat().st_ino for path in folder.iterdir()}
 
 
-@pytest.fixture(scope="session")
-def tiny_network():
-    """A function: a small generic model, its weights and thresholds those of a seed."""
-    return _network
-
-
-def _network(seed):
+def tiny_model(seed):
     """A small generic model."""
     keras.utils.set_random_seed(seed)
     images = keras.Input((8, 8, 3), name="images")
@@ -217,6 +218,27 @@ def _network(seed):
         for name in ("exit1", "final")
     ]
     return zoo.EarlyExitModel(images, [feature], exits, thresholds=(seed / 10,))
+
+
+def tiny_dataset():
+    """Images that `tiny_model` can be trained on."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(24) % 3
+    rest = data.Split(images[16:], labels[16:])
+    first = data.Split(images[:16], labels[:16])
+    return data.Dataset("tiny", ("a", "b", "c"), False, first, rest, rest)
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    """A function: a small model, its weights and thresholds those of a seed."""
+    return tiny_model
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    return tiny_dataset()
 
 
 @pytest.fixture(scope="session")
