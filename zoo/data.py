@@ -227,7 +227,12 @@ def from_arrays(
         count = len(train.labels) // 10 if validation is None else validation
         train, checked["validation"] = _held_out(name, train, test, count)
     return Dataset(
-        name, tuple(class_names), bool(flip), train, checked["validation"], test
+        name,
+        tuple(map(str, class_names)),
+        bool(flip),
+        train,
+        checked["validation"],
+        test,
     )
 
 

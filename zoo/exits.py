@@ -58,10 +58,18 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
         rule: "score_margin" (the paper's), "max_probability" or "entropy".
 
     Raises:
-        ValueError: The rule is unknown.
+        ValueError: The rule is unknown, or the logits are no finite numbers.
     """
     check_rule(rule)
-    return RULES[rule](np.asarray(logits))
+    logits = np.asarray(logits)
+    if logits.dtype.kind not in "biuf" or not logits.ndim or not logits.shape[-1]:
+        raise ValueError(
+            f"logits are {logits.dtype} of shape {logits.shape}; expected real numbers "
+            "with the classes last."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("logits hold values that are NaN or infinite.")
+    return RULES[rule](logits)
 
 
 def check_rule(rule: str) -> None:
@@ -337,6 +345,8 @@ def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
 
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
     logits = _check_logits(logits)
+    if not isinstance(cost, Cost):
+        raise TypeError(f"cost is a {type(cost).__name__}; expected a zoo.Cost.")
     if len(cost.backbone) != logits.shape[1]:
         raise ValueError(
             f"The cost is of a network with {len(cost.backbone)} exits, the final one "

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from zoo.checks import require_types
 from zoo.cost import Cost
 
 
@@ -58,6 +59,7 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
     Raises:
         ValueError: None is; the message says what is reachable.
     """
+    require_types("points", points, OperatingPoint)
     if not points:
         raise ValueError("There is no operating point to choose from.")
     limit = max_macs * (1 + 1e-9)  # an average may be rounded

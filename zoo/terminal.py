@@ -117,7 +117,8 @@ class CommandLine:
             return self._failed(options, self.interrupted, 130)
 
     def _failed(self, options: argparse.Namespace, message: str, status: int) -> int:
-        print(f"{self.package} {options.command}: {message}", file=sys.stderr)
+        line = " ".join(message.splitlines())  # whatever a name in it holds
+        print(f"{self.package} {options.command}: {line}", file=sys.stderr)
         return status
 
 
