@@ -23,7 +23,9 @@ import pytest
 import zoo
 from zoo import data, files
 
-RECORD = pathlib.Path(__file__).parents[2] / "docs" / "reliability.json"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "reliability.md"
+RECORD = PAGE.with_suffix(".json")
+BEGIN, END = "<!-- the campaign's record -->", "<!-- its end -->"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,21 @@ class Campaign:
                 "python": platform.python_version(),
             }
             files.write_text(RECORD, json.dumps(known, indent=1) + "\n")
+            before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+            after = rest.partition(END)[2]
+            files.write_text(PAGE, f"{before}{BEGIN}\n{table(known)}{END}{after}")
+
+
+def table(known):
+    """What docs/reliability.md shows of the record."""
+    rows = ["| what | cases | in all of them | date | seed |", "|:--|--:|:--|:--|--:|"]
+    for part, row in sorted(known.items()):
+        kinds = ", ".join(f"{n} {kind}" for kind, n in row.get("kinds", {}).items())
+        cases = f"{row['cases']:,}" + (f" ({kinds})" if kinds else "")
+        rows.append(
+            f"| {part} | {cases} | {row['found']} | {row['date']} | {row['seed']} |"
+        )
+    return "".join(f"{row}\n" for row in rows)
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +222,13 @@ class UnreliableDisk(FaultyOs):
 def _entries(folder):
     """A folder's files by the number of what they hold."""
     return {path: path.stat().st_ino for path in folder.iterdir()}
+
+
+@pytest.fixture
+def record_and_page():
+    """The text of the record, the table that the page shows, and what makes it."""
+    shown = PAGE.read_text("utf-8").partition(f"{BEGIN}\n")[2].partition(END)[0]
+    return RECORD.read_text("utf-8"), shown, table
 
 
 def tiny_model(seed):
