@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from zoo import weights
+from zoo import files, weights
 from zoo.files import write_bytes, write_text
 
 CHECKPOINT, SETTINGS, LOG = "checkpoint.h5", "training.json", "log.csv"
+
+
+@contextlib.contextmanager
+def alone_in(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Make a training's folder, and keep other processes from training in it.
+
+    Raises:
+        ValueError: Another process is training there.
+        DiskFullError: The disk is full, whatever was writing to it.
+    """
+    folder = files.make_folder(folder)
+    refusal = f"Another process is training in {folder}."
+    with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
+        for name in (CHECKPOINT, SETTINGS, LOG):
+            files.remove_partial(folder, name)
+        yield folder
 
 
 class Checkpoint(keras.callbacks.Callback):

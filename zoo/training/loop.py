@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo import backends, files, weights
+from zoo import backends, weights
 from zoo.data import Dataset, Split
 from zoo.model import EarlyExitModel
 from zoo.training import checkpoints
@@ -98,11 +98,7 @@ def train(
     arguments = (seed, teacher, verbose, validate, callbacks)
     if folder is None:
         return _train(model, dataset, recipe, None, *arguments)
-    folder = files.make_folder(folder)
-    refusal = f"Another process is training in {folder}."
-    with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
-        for name in (checkpoints.CHECKPOINT, checkpoints.SETTINGS, checkpoints.LOG):
-            files.remove_partial(folder, name)
+    with checkpoints.alone_in(folder) as folder:
         return _train(model, dataset, recipe, folder, *arguments)
 
 
