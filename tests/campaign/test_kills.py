@@ -85,12 +85,12 @@ def test_a_training_that_is_killed_again_and_again_leaves_what_an_undisturbed_on
                 kills[within or "some moment"] += 1
         assert results(folder) == whole
         shutil.rmtree(folder.parent)
-    campaign.note(
-        "kills in a training",
-        sum(kills.values()),
-        "the same weights to the bit, and log",
-        kills,
-    )
+        campaign.note(  # what was run if somebody has enough of it
+            "kills in a training",
+            sum(kills.values()),
+            "the same weights to the bit, and log",
+            kills,
+        )
 
 
 def test_processes_that_save_and_load_one_folder_see_whole_models(

@@ -95,8 +95,8 @@ def test_a_training_on_a_full_disk_takes_the_same_course_when_there_is_room(
         faulty()
         assert fit(folder)[:2] == whole[:2]
         shutil.rmtree(folder)
-    campaign.note(
-        "full disks in a training",
-        len(rooms),
-        "one line names the disk; then the same weights to the bit, and log",
-    )
+        campaign.note(
+            "full disks in a training",
+            rooms.index(room) + 1,
+            "one line names the disk; then the same weights to the bit, and log",
+        )
