@@ -218,7 +218,7 @@ def nothing_takes_long(monkeypatch, tmp_path):
 def test_a_command_gives_a_result_or_one_line_that_says_what_is_wrong(
     files, campaign, capsys
 ):
-    count, ended = campaign.size(150, 5000), {0: 0, 1: 0, 2: 0}
+    count, ended = campaign.size(100, 5000), {0: 0, 1: 0, 2: 0}
 
     @seed(campaign.seed)
     @settings(

@@ -85,7 +85,7 @@ def train(options: argparse.Namespace) -> None:
     )
     dataset = data.load(options.data, options.data_dir)
     keras.utils.set_random_seed(options.seed)
-    if options.initial_weights:
+    if options.initial_weights is not None:
         model = _initial(options.initial_weights, dataset)
         if options.exit_weights:
             model.exit_weights = options.exit_weights
