@@ -1,15 +1,18 @@
-# make demo    measure the pretrained digits model, from nothing
-# make check   lint, and the tests that build no network: under a minute once installed
-# make test    lint and all tests, from nothing, in two processes
-# make lint    the linter alone
-# make clean   remove what these made
+# make demo      measure the pretrained digits model, from nothing
+# make check     lint, and the tests that build no network: under a minute once installed
+# make test      lint and all tests, from nothing, in two processes
+# make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
+# make lint      the linter alone
+# make clean     remove what these made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo check test lint clean
+SEED ?= 1
+
+.PHONY: demo check test campaign lint clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/aebnas zoo evaluate aebnas_digits
@@ -20,6 +23,10 @@ check: lint
 # A file's tests share networks that are built once, so they stay in one process.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# It records what it ran in docs/reliability.json and docs/reliability.md.
+campaign: $(VENV)/test.done
+	$(BIN)/python -m pytest tests/campaign --campaign --campaign-seed $(SEED)
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

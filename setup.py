@@ -64,7 +64,7 @@ setup(
     },
     entry_points={"console_scripts": ["aebnas = aebnas:main"]},
     install_requires=[
-        "keras>=3.11,<3.16",
+        "keras>=3.13.2,<3.16",  # older ones read any file that a .keras file names
         "tensorflow>=2.18,<2.22",  # the default backend; JAX does instead, see README
         "numpy>=1.26,<3",
         "h5py>=3.10,<4",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot  # noqa: E402
+
+from zoo.files import write_bytes  # noqa: E402
 
 # Okabe and Ito, Color universal design, 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -57,8 +60,14 @@ def figure(
         canvas, axes = pyplot.subplots(rows, columns, figsize=(width, height))
         try:
             yield axes
-            dates = {".svg": "Date", ".pdf": "CreationDate"}
-            dated = dates.get(pathlib.Path(out).suffix.lower())
-            canvas.savefig(out, metadata={dated: None} if dated else None)
+            suffix = pathlib.Path(out).suffix.lower()
+            dated = {".svg": "Date", ".pdf": "CreationDate"}.get(suffix)
+            file = io.BytesIO()
+            canvas.savefig(
+                file,
+                format=suffix.removeprefix(".") or None,
+                metadata={dated: None} if dated else None,
+            )
+            write_bytes(out, file.getvalue())
         finally:
             pyplot.close(canvas)

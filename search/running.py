@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +16,7 @@ from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, record, started
 from search.records import DataSource, StartedSearch
 from search.settings import Settings
-from zoo import data, measure, records
+from zoo import data, files, measure, records
 from zoo.data import Dataset
 
 LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
@@ -68,8 +68,11 @@ def run(
     worker = is_worker()
     with contextlib.ExitStack() as stack:
         if not worker:
-            directory.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(directory))
+            files.make_folder(directory)
+            refusal = f"Another process is running the search in {directory}."
+            stack.enter_context(files.locked(directory / files.LOCK, refusal))
+            for folder in (directory, *directory.glob("trial_*")):
+                files.remove_partial(folder)
         now = _start(directory, settings, dataset)
         tuner = build.tuner(settings, directory, dataset, oracle)
         if not worker:
@@ -136,21 +139,3 @@ def _start(
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
     return StartedSearch(settings, about, provenance)
-
-
-@contextlib.contextmanager
-def _locked(directory: pathlib.Path) -> Iterator[None]:
-    """Keep other processes out; the lock ends with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on this system
-        yield
-        return
-    with open(directory / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"Another process is running the search in {directory}."
-            ) from error
-        yield

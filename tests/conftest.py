@@ -19,11 +19,17 @@ from zoo import (
 
 
 def pytest_addoption(parser):
-    """The option of `make check`."""
+    """The options of `make check` and `make campaign`."""
     parser.addoption(
         "--quick",
         action="store_true",
         help="skip the tests that build a network or start a process",
+    )
+    parser.addoption(
+        "--campaign", action="store_true", help="run every case of tests/campaign"
+    )
+    parser.addoption(
+        "--campaign-seed", type=int, default=1, help="of its random cases (default: 1)"
     )
 
 

@@ -26,6 +26,7 @@ from zoo.checks import (
     require_types,
     tuple_of,
 )
+from zoo.files import write_text
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
@@ -209,8 +210,7 @@ class Architecture:
         """JSON text of the architecture; also written to `path` if one is given."""
         text = json.dumps(self.to_dict(), indent=1)
         if path is not None:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
+            write_text(path, text + "\n")
         return text
 
     @classmethod

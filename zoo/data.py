@@ -276,7 +276,12 @@ def from_arrays(
             count = whole_number("validation", validation, 1)
         train, checked["validation"] = _held_out(name, train, test, count)
     return Dataset(
-        name, tuple(class_names), bool(flip), train, checked["validation"], test
+        name,
+        tuple(map(str, class_names)),
+        bool(flip),
+        train,
+        checked["validation"],
+        test,
     )
 
 

@@ -81,7 +81,8 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
         rule: "score_margin" (the paper's), "max_probability" or "entropy".
 
     Raises:
-        ValueError: The rule is unknown, or there are fewer than two classes.
+        ValueError: The rule is unknown, the logits are no finite numbers, or there are
+            fewer than two classes.
     """
     check_rule(rule)
     logits = np.asarray(logits)
@@ -90,6 +91,8 @@ def confidence(logits: Any, rule: str = "score_margin") -> np.ndarray:
             f"logits are {logits.dtype} of shape {logits.shape}; expected numbers, "
             "two classes or more last."
         )
+    if not np.isfinite(logits).all():
+        raise ValueError("logits hold values that are NaN or infinite.")
     return RULES[rule](logits)
 
 

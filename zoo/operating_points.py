@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from zoo.checks import check_number, check_shares, check_thresholds
+from zoo.checks import check_number, check_shares, check_thresholds, require_types
 from zoo.cost import Cost
 
 
@@ -82,6 +82,7 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
         ValueError: None is (the message says what is reachable), or the budget is no
             number.
     """
+    require_types("points", points, OperatingPoint)
     if not points:
         raise ValueError("There is no operating point to choose from.")
     check_number("max_macs", max_macs)

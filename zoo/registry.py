@@ -5,6 +5,7 @@ Listing, describing and choosing models needs no Keras; loading and saving does.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import os
@@ -13,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from zoo import exits, records
+from zoo import exits, files, records
 from zoo.cards import render
 from zoo.exits import OperatingPoint
-from zoo.files import replacing
 from zoo.model_record import DataRecord, ModelRecord, WeightsRecord
 from zoo.names import unknown, valid_name
 
@@ -136,14 +136,27 @@ def _from_keras(path: str | os.PathLike, weights: bool) -> EarlyExitModel:
 
 
 def _from_folder(name: str | os.PathLike, weights: bool) -> EarlyExitModel:
-    from zoo.weights import load as load_weights
+    from zoo import weights as stored
 
-    folder, noted = _folder(name), record(name)
+    folder = _folder(name)
+    noted, data = _read(folder, weights)
     model = _build(noted.model, str(folder / CONFIG))
-    if weights:
-        load_weights(_checked_weights(folder, noted), model)
+    if data is not None:
+        where = str(folder / WEIGHTS)
+        stored.assign(model, stored.loads(data, where)[0], where)
     model.frontier, model.class_names = noted.frontier, noted.class_names
     return model
+
+
+def _read(folder: pathlib.Path, weights: bool) -> tuple[ModelRecord, bytes | None]:
+    """A model's record and, if wanted, its weights, checked."""
+    while True:
+        noted = record(folder)
+        try:
+            return noted, _checked_weights(folder, noted) if weights else None
+        except (FileNotFoundError, ValueError):
+            if record(folder) == noted:  # else another process has just saved a model
+                raise
 
 
 def _build(description: dict[str, Any], where: str) -> EarlyExitModel:
@@ -248,9 +261,9 @@ def save(
     """Write a model to a folder that `load` reads, with its card.
 
     Kernels are stored in half precision; vectors, such as those of batch normalisation,
-    stay in single precision. Results are measured with the weights as stored. The files
-    are written under temporary names and renamed together at the end; if the process is
-    killed between the renames, `load` notices by the checksum.
+    stay in single precision. Results are measured with the weights as stored. Whatever
+    interrupts the saving (a kill, a full disk, a loss of power), the folder holds the
+    old model or the new one.
 
     Args:
         model: The model.
@@ -275,8 +288,7 @@ def save(
 
     from zoo import measure, weights
 
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = files.make_folder(folder)
     name = folder.resolve().name  # absolute, so that `.` has a name, too
     values = weights.stored(weights.arrays(model))
     data = weights.dumps(values)
@@ -311,15 +323,32 @@ def save(
         **facts,
     )
     written = records.from_dict(records.to_dict(written), ModelRecord)
-    with (  # renamed in reverse: without its config a folder is no model
-        replacing(folder / CONFIG) as config_file,
-        replacing(folder / CARD) as card_file,
-        replacing(folder / WEIGHTS) as weights_file,
-    ):
-        weights_file.write_bytes(data)
-        config_file.write_text(records.dumps(written), encoding="utf-8")
-        card_file.write_text(render(written), encoding="utf-8")
+    _write(folder, written, data)
     return written
+
+
+def _write(folder: pathlib.Path, written: ModelRecord, weights: bytes) -> None:
+    """Replace a model's files so that there is a whole model at any moment.
+
+    New weights wait under a name of their own, their checksum, for the record that goes
+    with them, and take the place of the old ones when it is there.
+    """
+    config, card = records.dumps(written), render(written)
+    waiting = _waiting(folder, written)
+    with files.locked(folder):
+        for name in (f"{WEIGHTS}.*", CONFIG, CARD):
+            files.remove_partial(folder, name)
+        files.write_bytes(waiting, weights)
+        files.write_text(folder / CONFIG, config)
+        files.rename(waiting, folder / WEIGHTS)
+        files.write_text(folder / CARD, card)
+        for left in folder.glob(f"{WEIGHTS}.{'[0-9a-f]' * 16}"):  # by a kill
+            left.unlink(missing_ok=True)
+
+
+def _waiting(folder: pathlib.Path, noted: ModelRecord) -> pathlib.Path:
+    """The file of a record's weights while they are not in their place."""
+    return folder / f"{WEIGHTS}.{noted.weights.sha256[:16]}"
 
 
 def _folder(name: str | os.PathLike) -> pathlib.Path:
@@ -332,21 +361,23 @@ def _folder(name: str | os.PathLike) -> pathlib.Path:
     )
 
 
-def _checked_weights(folder: pathlib.Path, noted: ModelRecord) -> pathlib.Path:
-    path = folder / WEIGHTS
-    if not path.is_file():
+def _checked_weights(folder: pathlib.Path, noted: ModelRecord) -> bytes:
+    """The model's weights, also where a kill kept them from their place."""
+    path, found = folder / WEIGHTS, False
+    for candidate in (_waiting(folder, noted), path):
+        with contextlib.suppress(FileNotFoundError):
+            data, found = candidate.read_bytes(), True
+            if hashlib.sha256(data).hexdigest() == noted.weights.sha256:
+                return data
+    if not found:
         raise FileNotFoundError(
             f"{path} is missing. Install the package again, or pass weights=False for "
             "random weights."
         )
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != noted.weights.sha256:
-        raise ValueError(
-            f"{path} is damaged: its SHA-256 is not the one in {CONFIG}. Install the "
-            "package again, or save the model again."
-        )
-    return path
+    raise ValueError(
+        f"{path} is damaged: its SHA-256 is not the one in {CONFIG}. Install the "
+        "package again, or save the model again."
+    )
 
 
 def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
@@ -366,7 +397,7 @@ def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
         OSError: The folder cannot be written; what was there stays.
         ValueError: There is no such model, or the data set is another one.
     """
-    from zoo import files, measure
+    from zoo import measure
 
     folder, noted = _folder(name), record(name)
     given = measure.describe(dataset)
@@ -376,8 +407,9 @@ def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
             f"{_described(given)}. To record other data, save the model with it."
         )
     written = replace(noted, **measure.facts(load(folder), dataset))
-    records.write(folder / CONFIG, written)
-    files.write_text(folder / CARD, render(written))
+    with files.locked(folder):
+        records.write(folder / CONFIG, written)
+        files.write_text(folder / CARD, render(written))
     return written
 
 

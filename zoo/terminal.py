@@ -198,8 +198,9 @@ def _silent() -> Iterator[None]:
 
 
 def complain(options: argparse.Namespace, message: str) -> None:
-    """Say on standard error what went wrong while the command goes on."""
-    print(f"{options.package} {options.command}: {message}", file=sys.stderr)
+    """Say on standard error, in one line, what went wrong."""
+    line = " ".join(message.splitlines())  # whatever a name in it holds
+    print(f"{options.package} {options.command}: {line}", file=sys.stderr)
 
 
 def show_progress(text: str) -> None:

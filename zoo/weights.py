@@ -87,13 +87,20 @@ def loads(data: bytes, where: str) -> tuple[dict[str, np.ndarray], dict[str, Any
             attributes = dict(file.attrs)
             found: dict[str, np.ndarray] = {}
 
-            def keep(path: str, item: Any) -> None:
+            def keep(path: str, item: Any) -> str | None:
                 if isinstance(item, h5py.Dataset):
+                    if item.external or item.is_virtual or item.nbytes > len(data):
+                        return path
                     found[path] = item[()]
+                return None
 
-            file.visititems(keep)
+            elsewhere = file.visititems(keep)  # the path that was returned, if any
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is damaged: it is not HDF5 ({error}).") from error
+    if elsewhere is not None:  # another file is not read, nor what is not written
+        raise ValueError(
+            f"{where} is damaged: it does not hold the values of {elsewhere!r}."
+        )
     format = int(attributes.pop("format", 1))
     if format > FORMAT:
         raise ValueError(

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -182,7 +183,7 @@ def extract(options: argparse.Namespace) -> None:
     """Write a sub-network as a Keras model."""
     from search.supernet.network import Supernet
     from zoo.architecture import Architecture
-    from zoo.files import replacing
+    from zoo.files import write_bytes
 
     architecture = Architecture.from_json(options.architecture)
     if not options.output.endswith(".keras"):
@@ -190,8 +191,10 @@ def extract(options: argparse.Namespace) -> None:
     images = _data(options).train.take(options.images).images
     supernet = Supernet.load(options.supernet)
     model = supernet.extract(architecture, supernet.calibrate(architecture, images))
-    with replacing(options.output) as temporary:
-        model.save(temporary)
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "model.keras"
+        model.save(file)
+        write_bytes(options.output, file.read_bytes())
     print(f"Wrote {options.output}.")
 
 

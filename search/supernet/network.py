@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from zoo.architecture import (
     Architecture,
 )
 from zoo.classifier import EarlyExitClassifier
-from zoo.files import replacing
+from zoo.files import write_bytes
 from zoo.heads import (
     FixedBranch,
 )
@@ -113,8 +114,9 @@ class Supernet:
             f"weights/{name}": weight.numpy().astype(dtype)
             for name, weight in self.weights.items()
         }
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        write_bytes(path, file.getvalue())
 
     def calibrate(
         self,

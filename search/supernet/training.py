@@ -9,6 +9,7 @@ result.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pathlib
@@ -23,9 +24,9 @@ import tensorflow as tf
 from search.supernet import choices, elastic, shared
 from search.supernet.batches import Batches
 from search.supernet.plan import Plan
+from zoo import files
 from zoo.backends import KeepFreedMemory
 from zoo.data import Dataset
-from zoo.files import replacing, write_text
 
 EXITS = ("exit1", "exit2", "exit3", "exit4", "final")
 
@@ -60,8 +61,21 @@ def train(
         ValueError: The folder holds another training, or the teacher does not match.
         FloatingPointError: The loss became NaN or infinite.
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = files.make_folder(folder)
+    refusal = f"Another process is training in {folder}."
+    with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
+        files.remove_partial(folder)
+        return _train(folder, dataset, plan, teacher, minutes, stop_after)
+
+
+def _train(
+    folder: pathlib.Path,
+    dataset: Dataset,
+    plan: Plan,
+    teacher: np.ndarray | None,
+    minutes: float,
+    stop_after: int | None,
+) -> dict[str, np.ndarray]:
     trainer = Trainer(plan, dataset.num_classes)
     batches = Batches(dataset, plan, teacher)
     state = _State()
@@ -206,14 +220,15 @@ class Trainer:
         arrays = {f"weights/{n}": w.numpy() for n, w in zip(self.names, self.weights)}
         for name, momentum in zip(self.names, self.momentum):
             arrays[f"momentum/{name}"] = momentum.numpy()
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                step=state.step,
-                seconds=state.seconds,
-                sums=state.sums,
-                **arrays,
-            )
+        file = io.BytesIO()
+        np.savez(
+            file,
+            step=state.step,
+            seconds=state.seconds,
+            sums=state.sums,
+            **arrays,
+        )
+        files.write_bytes(path, file.getvalue())
 
     def restore(self, arrays: Any) -> _State:
         """Take over what `save` wrote."""
@@ -248,12 +263,13 @@ def _log(
     row |= {name: round(value, 4) for name, value in zip(names, means[2:])}
     row["seconds"] = round(state.seconds, 1)
     row["images_per_second"] = round(images / max(state.seconds, 1e-9), 1)
-    new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, row)
+    if not path.exists():
+        writer.writeheader()
+    writer.writerow(row)
+    before = path.read_bytes() if path.exists() else b""
+    files.write_bytes(path, before + text.getvalue().encode("utf-8"))
     print(json.dumps(row), flush=True)
 
 
@@ -261,7 +277,7 @@ def _trim_log(path: pathlib.Path, epochs: int) -> None:
     """Keep the finished epochs' lines, where a kill came between log and checkpoint."""
     if path.exists():
         lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
-        write_text(path, "".join(f"{line}\n" for line in lines[: epochs + 1]))
+        files.write_text(path, "".join(f"{line}\n" for line in lines[: epochs + 1]))
 
 
 def _check_same_training(
@@ -293,4 +309,4 @@ def _check_same_training(
                 f"{folder} holds a training that differs in {', '.join(changed)}. Use "
                 "the same settings to continue it, or another folder."
             )
-    write_text(path, json.dumps(settings, indent=1))
+    files.write_text(path, json.dumps(settings, indent=1))

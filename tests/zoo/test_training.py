@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import data, layers, training
+from zoo import data, files, layers, training
 from zoo.training import Recipe, checkpoints, loop, recipe, train, trainer
 
 ROOT = pathlib.Path(zoo.__file__).parent.parent
@@ -525,3 +525,26 @@ def test_weights_of_nan_end_an_epoch_although_the_loss_is_finite(model):
         patch.setattr(loop.weights, "not_finite", lambda _: "stem/kernel")
         with pytest.raises(FloatingPointError, match="stem/kernel are NaN .* epoch 1"):
             epoch.on_epoch_end(0, logs)
+
+
+# Locks and full disks
+
+
+def test_a_second_training_in_a_folder_is_refused_before_anything_is_built(
+    trained, dataset, monkeypatch
+):
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr(loop, "Trainer", None)
+    with files.locked(trained.folder / files.LOCK):
+        with pytest.raises(ValueError, match=f"is training in {trained.folder}"):
+            train(trained.model, dataset, BRIEF, trained.folder, verbose=0)
+
+
+def test_a_full_disk_is_named_whoever_writes_to_it(dataset, trained, tmp_path):
+    class Events(keras.callbacks.Callback):  # as TensorFlow says it
+        def on_train_begin(self, logs=None):
+            raise RuntimeError("events.out.tfevents; No space left on device")
+
+    with pytest.raises(OSError, match=f"^The disk at /.* is full: {tmp_path} could"):
+        options = {"verbose": 0, "callbacks": [Events()]}
+        train(trained.model, dataset, BRIEF, tmp_path, **options)

@@ -1,5 +1,7 @@
 """Weights in files: keyed by the names of layers, or Keras's own of format 1."""
 
+import io
+
 import h5py
 import keras
 import numpy as np
@@ -225,3 +227,37 @@ def test_kernels_are_stored_in_half_precision_unless_they_overflow():
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="weights a/bias hold NaN or infinite"):
             weights.stored({"a/bias": np.array([bad], np.float32)})
+
+
+def hostile(kind, path):
+    """The bytes of an HDF5 file whose array is somewhere else, or nowhere."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["format"] = weights.FORMAT
+        if kind == "external":
+            file.create_dataset("a/kernel", (4,), "<f4", external=[(str(path), 0, 16)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4,), "<f4")
+            layout[:] = h5py.VirtualSource(str(path), "x", (4,))
+            file.create_virtual_dataset("a/kernel", layout)
+        else:
+            file.create_dataset("a/kernel", (10**6,) * 2, "<f4", chunks=(1000,) * 2)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "unwritten"])
+def test_a_file_makes_nobody_read_another_one_or_fill_the_memory(tmp_path, kind):
+    secret = tmp_path / "secret"
+    np.arange(4, dtype="<f4").tofile(secret)
+    with pytest.raises(ValueError, match="damaged.*hold the values of 'a/kernel'"):
+        weights.loads(hostile(kind, secret), "it")
+
+
+def test_a_link_to_another_file_is_not_followed(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = np.arange(4)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["format"] = weights.FORMAT
+        file["a"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+    assert weights.loads(buffer.getvalue(), "it") == ({}, {})

@@ -96,7 +96,7 @@ def train(options: argparse.Namespace) -> None:
     pictures = {"size": options.size, "flip": options.flip}
     dataset = shared.load_data(options, _data(options), **pictures)
     keras.utils.set_random_seed(options.seed)
-    if options.initial_weights:
+    if options.initial_weights is not None:
         model = _initial(options.initial_weights, dataset)
         if options.exit_weights:
             model.exit_weights = options.exit_weights

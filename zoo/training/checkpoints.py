@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from zoo import weights
-from zoo.files import replacing, write_bytes, write_text
+from zoo import files, weights
+from zoo.files import write_bytes, write_text
 
 CHECKPOINT, SETTINGS, LOG = "checkpoint.h5", "training.json", "log.csv"
+
+
+@contextlib.contextmanager
+def alone_in(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Make a training's folder, and keep other processes from training in it.
+
+    Raises:
+        ValueError: Another process is training there.
+        DiskFullError: The disk is full, whatever was writing to it.
+    """
+    folder = files.make_folder(folder)
+    refusal = f"Another process is training in {folder}."
+    with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
+        for name in (CHECKPOINT, SETTINGS, LOG):
+            files.remove_partial(folder, name)
+        yield folder
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -85,16 +105,40 @@ def check_same_training(
     write_text(path, json.dumps(settings, indent=1))
 
 
-def trimmed_log(path: pathlib.Path, epochs: int) -> list[dict[str, Any]]:
-    """The first rows of the log; later ones belong to an epoch that was interrupted."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
-    with replacing(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            if rows:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
-    return rows
+class Log(keras.callbacks.Callback):
+    """Keeps what every epoch came to, and writes it to a file.
+
+    Args:
+        path: The file; None: none.
+        epochs: Epochs that are done. Later lines of the file belong to one that was
+            interrupted.
+
+    Attributes:
+        rows: The epochs' logs, those before an interruption included.
+    """
+
+    def __init__(self, path: pathlib.Path | None = None, epochs: int = 0) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path is not None and path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            self.rows = [row for row in rows if int(row["epoch"]) < epochs]
+
+    def on_train_begin(self, logs=None):
+        """Drop the lines of an epoch that was interrupted from the file, too."""
+        self._write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the epoch that ended."""
+        self.rows.append({"epoch": epoch, **(logs or {})})
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None and self.rows:
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, self.rows[0], extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_text(self.path, text.getvalue())

@@ -53,10 +53,10 @@ def train(
 ) -> TrainingResult:
     """Train a model in place.
 
-    With a folder, every epoch ends in a checkpoint, replaced atomically; the same call
-    after an interruption continues with the next epoch and gives the same result as
-    an uninterrupted run. The folder also gets `log.csv` and, where TensorFlow and
-    TensorBoard are installed, `tensorboard/`.
+    With a folder, every epoch ends in a checkpoint. After an interruption (a kill, a
+    full disk, a loss of power) the same call continues with the next epoch and gives
+    the same result as an uninterrupted run. The folder also gets `log.csv` and, where
+    TensorFlow and TensorBoard are installed, `tensorboard/`.
 
     Args:
         model: What to train.
@@ -75,8 +75,10 @@ def train(
             is the network.
 
     Raises:
-        ValueError: The folder holds another training, the classes, the crop or the
-            teacher do not match, or there are no images.
+        ValueError: The folder holds another training, or another process is training
+            in it; the classes, the crop or the teacher do not match, or there are no
+            images.
+        OSError: The folder cannot be written, such as where the disk is full.
         FloatingPointError: The loss or a weight became NaN or infinite.
     """
     if dataset.num_classes != model.num_classes:
@@ -96,20 +98,22 @@ def train(
     if teacher is not None:
         _check_teacher(teacher, recipe, dataset)
     told: dict[str, Any] = {"verbose": verbose, "validate": validate}
-    if recipe.heads_epochs:
-        before = None if folder is None else pathlib.Path(folder, "heads")
-        train(model, dataset, heads_first(recipe), before, seed, **told)
-    settings = {
-        "model": _identity(model),
-        "data": dataset.fingerprint,
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "teacher": None if teacher is None else weights.digest(teacher.get_weights()),
-    }
-    if recipe.scheme == "heads":
-        model, dataset = on_cached_features(model, dataset)
-        recipe = replace(recipe, augmentation="none", erase=0.0)
     with contextlib.ExitStack() as stack:
+        if folder is not None:
+            folder = stack.enter_context(checkpoints.alone_in(folder))
+        if recipe.heads_epochs:
+            before = None if folder is None else folder / "heads"
+            train(model, dataset, heads_first(recipe), before, seed, **told)
+        settings = {
+            "model": _identity(model),
+            "data": dataset.fingerprint,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "teacher": teacher and weights.digest(teacher.get_weights()),
+        }
+        if recipe.scheme == "heads":
+            model, dataset = on_cached_features(model, dataset)
+            recipe = replace(recipe, augmentation="none", erase=0.0)
         if recipe.freeze_normalisation:
             stack.enter_context(frozen_normalisation(model))
         return _run(
@@ -121,7 +125,7 @@ def _run(
     model: EarlyExitModel,
     dataset: Dataset,
     recipe: Recipe,
-    folder: str | os.PathLike | None,
+    folder: pathlib.Path | None,
     settings: dict[str, Any],
     teacher: keras.Model | None,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -140,23 +144,19 @@ def _run(
     trainer.optimizer.build(trainer.trainable_variables)
 
     every: list[keras.callbacks.Callback] = [_Epoch(), backends.KeepFreedMemory()]
-    log: list[dict[str, Any]] = []
+    log = checkpoints.Log()
     if folder is not None:
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / checkpoints.CHECKPOINT
         resumes = checkpoint.exists()
         checkpoints.check_same_training(folder, settings, resumes)
         if resumes:
             batches.start_at(checkpoints.restore(checkpoint, trainer))
-        log = checkpoints.trimmed_log(folder / checkpoints.LOG, batches.epoch)
-        every += [
-            keras.callbacks.CSVLogger(folder / checkpoints.LOG, append=True),
-            *_tensorboard(folder),
-            checkpoints.Checkpoint(checkpoint),
-        ]
+        log = checkpoints.Log(folder / checkpoints.LOG, batches.epoch)
+        every += [log, *_tensorboard(folder), checkpoints.Checkpoint(checkpoint)]
+    else:
+        every.append(log)
     model.weights_change()
-    history = trainer.fit(
+    trainer.fit(
         batches,
         validation_data=tuple(dataset.validation) if validate else None,
         validation_batch_size=min(500, len(dataset.validation.labels)),
@@ -165,16 +165,15 @@ def _run(
         callbacks=[*every, *callbacks],
         shuffle=False,  # Keras would shuffle the order of the batches anew
         verbose=verbose,
-    ).history
-    log += [dict(zip(history, row)) for row in zip(*history.values())]
-    if not log:
+    )
+    if not log.rows:
         raise ValueError(f"{folder} holds a finished training, but its log is missing.")
-    seconds = sum(float(row["seconds"]) for row in log)
+    seconds = sum(float(row["seconds"]) for row in log.rows)
     return TrainingResult(
-        epochs=len(log),
+        epochs=len(log.rows),
         seconds=round(seconds, 1),
-        images_per_second=round(len(log) * len(batches) * batch_size / seconds),
-        final={k: float(value) for k, value in log[-1].items() if k != "epoch"},
+        images_per_second=round(len(log.rows) * len(batches) * batch_size / seconds),
+        final={k: float(value) for k, value in log.rows[-1].items() if k != "epoch"},
     )
 
 
