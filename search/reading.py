@@ -90,7 +90,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
         reference=oracle.reference_point(),
         hypervolume=tuple(oracle.hypervolume_history()),
         iterations=tuple(oracle.iterations()),
-        seconds=round(sum(c.metrics["seconds"] for c in candidates), 1),
+        seconds=round(sum(c.metrics.get("seconds", 0.0) for c in candidates), 1),
     )
 
 
