@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -20,6 +20,23 @@ from zoo import data, measure, records
 from zoo.data import Dataset
 
 LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
+
+
+class OtherSearchError(ValueError):
+    """A folder holds a search with other settings.
+
+    Attributes:
+        directory: The folder.
+        changed: What differs: names of settings, those of a part of one with a dot,
+            such as "recipe_changes.epochs".
+    """
+
+    def __init__(self, directory: pathlib.Path, changed: Sequence[str]) -> None:
+        super().__init__(
+            f"{directory} holds a search with another {', '.join(changed)}. Use the "
+            "same settings to continue it, or another folder."
+        )
+        self.directory, self.changed = directory, tuple(changed)
 
 
 def run(
@@ -51,8 +68,8 @@ def run(
         The oracle.
 
     Raises:
-        ValueError: The folder holds a search with other settings, or another process is
-            running it.
+        OtherSearchError: The folder holds a search with other settings.
+        ValueError: Another process is running it.
         RuntimeError: Too many trials in a row failed; the message has the reason.
         OSError: A file could not be written.
     """
@@ -124,10 +141,7 @@ def _start(
         if before.data != about and "data" not in changed:
             changed.append("content of the data set")
         if changed:
-            raise ValueError(
-                f"{directory} holds a search with another {', '.join(changed)}. Use "
-                "the same settings to continue it, or another folder."
-            )
+            raise OtherSearchError(directory, changed)
         return dataclasses.replace(before, settings=settings)
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}

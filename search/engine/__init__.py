@@ -2,9 +2,9 @@
 
 keras-tuner (1.4.8) sums a list of objectives, takes the seed 0 for none, keeps the
 oracle's lock when a synchronised method raises, answers whoever reaches its chief, does
-not send a worker's error messages, and prints values that its processes exchange. What is done about that needs
-private names; `tests/search/test_contract_keras_tuner.py` says which one a new version
-has broken.
+not send a worker's error messages, and prints values that its processes exchange. What
+is done about that needs private names; `tests/search/test_contract_keras_tuner.py` says
+which one a new version has broken.
 """
 
 from search.engine.evaluating import FAILURE, TrialTuner, has_completed, is_worker
