@@ -26,6 +26,23 @@ from zoo.data import Dataset
 STARTED, RECORD = "search.json", "record.json"
 
 
+class OtherSearchError(ValueError):
+    """A folder holds a search with other settings.
+
+    Attributes:
+        directory: The folder.
+        changed: What differs: names of settings, those of a part of one with a dot,
+            such as "recipe_changes.epochs".
+    """
+
+    def __init__(self, directory: pathlib.Path, changed: Sequence[str]) -> None:
+        super().__init__(
+            f"{directory} holds a search with another {', '.join(changed)}. Use the "
+            "same settings to continue it, or another folder."
+        )
+        self.directory, self.changed = directory, tuple(changed)
+
+
 def started(directory: str | os.PathLike) -> StartedSearch:
     """What a search was started with.
 

@@ -7,36 +7,19 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any
 
 from search import build
 from search.engine import ProposerOracle, is_worker, reason
-from search.reading import RECORD, STARTED, record, started
+from search.reading import RECORD, STARTED, OtherSearchError, record, started
 from search.records import DataSource, StartedSearch
 from search.settings import Settings
 from zoo import data, measure, records
 from zoo.data import Dataset
 
 LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
-
-
-class OtherSearchError(ValueError):
-    """A folder holds a search with other settings.
-
-    Attributes:
-        directory: The folder.
-        changed: What differs: names of settings, those of a part of one with a dot,
-            such as "recipe_changes.epochs".
-    """
-
-    def __init__(self, directory: pathlib.Path, changed: Sequence[str]) -> None:
-        super().__init__(
-            f"{directory} holds a search with another {', '.join(changed)}. Use the "
-            "same settings to continue it, or another folder."
-        )
-        self.directory, self.changed = directory, tuple(changed)
 
 
 def run(

@@ -99,13 +99,13 @@ def add(commands: CommandLine) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from search import running
+    from search.reading import OtherSearchError
 
     try:
         return _run(settings(options), options)
-    except running.OtherSearchError as error:
+    except OtherSearchError as error:
         changed = [_option(name, options) for name in error.changed]
-        raise running.OtherSearchError(error.directory, changed) from error
+        raise OtherSearchError(error.directory, changed) from error
     except ValueError as error:
         raise ValueError(_with_options(str(error), options)) from error
 
