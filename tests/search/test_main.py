@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -227,19 +228,21 @@ def no_data(*_):
     raise FileNotFoundError
 
 
-def test_a_member_is_exported_by_its_trial(
+def test_a_member_is_exported_by_its_trial_to_a_folder_of_any_name(
     run, finished, record, tmp_path, monkeypatch
 ):
+    name = "my modèle 1.0"
     monkeypatch.setattr(data, "load", no_data)
     trial = record.front[-1]
     points = run(
         *("front", finished.folder, "--json"),
-        *("--trial", trial, "--export", tmp_path / "found"),
+        *("--trial", trial, "--export", tmp_path / name),
     )
     assert [point["trial"] for point in points] == [trial]
-    assert f"Wrote {tmp_path / 'found'} (no data set to measure it on)" in run.err
-    model = zoo.load(tmp_path / "found")
+    assert f"Wrote {tmp_path / name} (no data set to measure it on)" in run.err
+    model = zoo.load(tmp_path / name)
     original = load_candidate(finished.folder / f"trial_{trial}")
+    assert re.fullmatch("[A-Za-z0-9_.]+", model.name)  # else TensorFlow fails later
     assert model.architecture == original.architecture
     assert model.thresholds == original.thresholds
 
