@@ -29,6 +29,11 @@ IP, PORT, NAME = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_T
 TOKEN_HEADER, NAME_HEADER = "aebnas-token-bin", "aebnas-worker-bin"
 INTERVAL = 0.2  # seconds between two looks at whether the search is over
 LONGEST = 1000  # characters of a reason
+GONE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
 
 
 def token(environment: Mapping[str, str] = os.environ) -> bytes:
@@ -161,7 +166,7 @@ class _Gate(grpc.ServerInterceptor):
                 return handler.unary_unary(handler.request_deserializer(data), context)
             except OSError as error:
                 self.error, status = error, grpc.StatusCode.INTERNAL
-                why = f"The chief has ended: {error}"
+                why = str(error)
             except ValueError as error:
                 status, why = grpc.StatusCode.INVALID_ARGUMENT, str(error)
             except Exception as error:  # from the depths of keras-tuner
@@ -225,6 +230,8 @@ def _sentence(error: Any) -> str:
     where, code, details = address(), error.code(), error.details()
     if code == grpc.StatusCode.UNAUTHENTICATED:
         return f"The chief at {where} has another {TOKEN}."
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"The chief at {where} does not answer."
+    if code == grpc.StatusCode.INTERNAL:
+        return f"The chief at {where} has ended: {details}"
+    if code in GONE:
+        return f"The chief at {where} is gone. Start it again, and then this worker."
     return f"The chief at {where} refuses: {details}"

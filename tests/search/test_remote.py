@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import threading
+import types
 
 import grpc
 import keras_tuner
@@ -158,6 +159,7 @@ def test_a_call_that_never_says_what_it_wants_keeps_nobody_waiting(chief):
         released.wait(60)
         yield b""
 
+    assert call("GetSpace", SERVICE.GetSpaceRequest())  # it listens
     with grpc.insecure_channel(remote.address()) as channel:
         method = channel.stream_unary("/keras_tuner.Oracle/GetSpace")
         waiting = [method.future(nothing(), timeout=60) for _ in range(5)]
@@ -230,6 +232,16 @@ def test_a_chief_whose_disk_is_full_ends_and_tells_its_worker(
         tuner.search()
     assert chief.has_ended()
     assert isinstance(chief.error, OSError) and chief.error.errno == errno.ENOSPC
+
+
+def test_a_worker_whose_chief_has_gone_says_what_to_do(environment):
+    lost = types.SimpleNamespace(
+        code=lambda: grpc.StatusCode.UNAVAILABLE, details=lambda: "Socket closed"
+    )
+    assert remote._sentence(lost) == (
+        f"The chief at 127.0.0.1:{environment} is gone. Start it again, and then this "
+        "worker."
+    )
 
 
 def test_the_chief_listens_at_its_address_alone(chief, environment):
