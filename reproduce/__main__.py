@@ -36,7 +36,7 @@ def commands() -> CommandLine:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    missing = [name for name in LIBRARIES if not importlib.util.find_spec(name)]
+    missing = [name for name in LIBRARIES if not _is_there(name)]
     if missing:
         print(
             f"reproduce: {', '.join(missing)} cannot be imported; "
@@ -45,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return commands().run(arguments)
+
+
+def _is_there(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):  # as what stands in for the import system says
+        return False
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 HOST = "127.0.0.1"
 PARENT = "AEBNAS_PARENT"
+TOKEN = "AEBNAS_SEARCH_TOKEN"  # what the calls of workers to the chief bring
 RESTARTS = 3
 PATIENCE = 5  # seconds
 
@@ -44,6 +46,7 @@ def launch(command: Sequence[str], workers: int) -> int:
         "TF_NUM_INTEROP_THREADS": threads,
         "OMP_NUM_THREADS": threads,
         PARENT: str(os.getpid()),
+        TOKEN: os.environ.get(TOKEN) or secrets.token_hex(16),
     }
     processes: list[subprocess.Popen] = []
 

@@ -59,6 +59,9 @@ class Progress:
         found = (
             f"{percent(best['error'])} error at {million(best['average_macs'])} MACs"
         )
+        for name in oracle.objectives.names:
+            if name not in ("error", "average_macs"):
+                found += f", {name} {best[name]:.4g}"
         if self.target_macs is None:
             return [f"best {found}"]
         return [f"best score {self._score(best):.2f} ({found})"]

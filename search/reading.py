@@ -26,6 +26,23 @@ from zoo.data import Dataset
 STARTED, RECORD = "search.json", "record.json"
 
 
+class OtherSearchError(ValueError):
+    """A folder holds a search with other settings.
+
+    Attributes:
+        directory: The folder.
+        changed: What differs: names of settings, those of a part of one with a dot,
+            such as "recipe_changes.epochs".
+    """
+
+    def __init__(self, directory: pathlib.Path, changed: Sequence[str]) -> None:
+        super().__init__(
+            f"{directory} holds a search that differs in {', '.join(changed)}. Use the "
+            "same settings to continue it, or another folder."
+        )
+        self.directory, self.changed = directory, tuple(changed)
+
+
 def started(directory: str | os.PathLike) -> StartedSearch:
     """What a search was started with.
 
@@ -90,7 +107,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
         reference=oracle.reference_point(),
         hypervolume=tuple(oracle.hypervolume_history()),
         iterations=tuple(oracle.iterations()),
-        seconds=round(sum(c.metrics["seconds"] for c in candidates), 1),
+        seconds=round(sum(c.metrics.get("seconds", 0.0) for c in candidates), 1),
     )
 
 

@@ -74,6 +74,9 @@ class CandidateRecord:
 
     def __post_init__(self) -> None:
         _ = self.network  # a broken architecture raises when it is read
+        for name in ("error", "average_macs"):
+            if name not in self.metrics:
+                raise ValueError(f"The metrics of trial {self.trial} have no {name}.")
 
     @cached_property
     def network(self) -> Architecture:

@@ -13,7 +13,7 @@ from typing import Any
 
 from search import build
 from search.engine import ProposerOracle, is_worker, reason
-from search.reading import RECORD, STARTED, record, started
+from search.reading import RECORD, STARTED, OtherSearchError, record, started
 from search.records import DataSource, StartedSearch
 from search.settings import Settings
 from zoo import data, files, measure, records
@@ -53,8 +53,8 @@ def run(
         The oracle.
 
     Raises:
-        ValueError: The folder holds a search with other settings, or another process is
-            running it.
+        OtherSearchError: The folder holds a search with other settings.
+        ValueError: Another process is running it.
         RuntimeError: Too many trials in a row failed; the message has the reason.
         OSError: A file could not be written.
     """
@@ -131,10 +131,7 @@ def _start(
         if before.data != about and "data" not in changed:
             changed.append("content of the data set")
         if changed:
-            raise ValueError(
-                f"{directory} holds a search that differs in {', '.join(changed)}. Use "
-                "the same settings to continue it, or another folder."
-            )
+            raise OtherSearchError(directory, changed)
         return dataclasses.replace(before, settings=settings)
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}

@@ -150,9 +150,21 @@ class Settings:
         return min(100, math.ceil(0.4 * self.trials))
 
     def differences(self, other: Settings) -> list[str]:
-        """Names of the fields in which two searches differ."""
-        names = (f.name for f in dataclasses.fields(self))
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
+        """What differs between two searches.
+
+        Returns:
+            Names of fields; of one that is a mapping the names of its parts, such as
+            "recipe_changes.epochs".
+        """
+        found = []
+        for each in dataclasses.fields(self):
+            one, two = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(one, Mapping) and isinstance(two, Mapping):
+                parts = sorted({*one, *two})
+                found += [f"{each.name}.{p}" for p in parts if one.get(p) != two.get(p)]
+            elif one != two:
+                found.append(each.name)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and text; `from_dict` reads it back."""

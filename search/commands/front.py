@@ -30,12 +30,22 @@ def add(commands: CommandLine) -> None:
         metavar="N",
         help="only the most accurate setting of at most N average MACs",
     )
+    member.add_argument(
+        "--max",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("METRIC", "N"),
+        help="only the most accurate member with at most N of a metric, such as --max "
+        "latency_ms 2; may be repeated",
+    )
     member.add_argument("--trial", metavar="ID", help="only this trial")
     command.add_argument(
         "--export",
         type=pathlib.Path,
         metavar="FOLDER",
-        help="write a member as a model for zoo.load: that of --trial or --max-macs",
+        help="write a member as a model for zoo.load: that of --trial, --max or "
+        "--max-macs",
     )
     command.add_argument(
         "--architecture",
@@ -60,7 +70,9 @@ def run(options: argparse.Namespace) -> None:
     record = reading.record(options.directory)
     points = _points(record, options)
     if (options.export or options.architecture) and len(points) != 1:
-        raise ValueError("Say which member to write: --max-macs N or --trial ID.")
+        raise ValueError(
+            "Say which member to write: --max-macs N, --max METRIC N or --trial ID."
+        )
     if options.architecture is not None:
         network = record.candidate(points[0].trial).network
         network.at(points[0].thresholds).to_json(options.architecture)
@@ -83,11 +95,36 @@ def _points(record: SearchRecord, options: argparse.Namespace) -> list[FrontPoin
 
     if options.max_macs is not None:
         return [within_budget(record.settings_front, options.max_macs)]
+    if options.max:
+        return [_within(record, options.max)]
     if options.trial is not None:
         return [record.point(options.trial)]
     if options.fine:
         return list(record.settings_front)
     return [record.point(trial) for trial in record.front]
+
+
+def _within(record: SearchRecord, limits: list[list[str]]) -> FrontPoint:
+    """The most accurate member of the front that keeps all limits."""
+    from search.commands.run import number
+    from zoo.names import unknown
+
+    members = [record.point(trial) for trial in record.front]
+    if not members:
+        raise ValueError("The front is empty: no candidate has been trained.")
+    for metric, text in limits:
+        limit = number("--max", text)
+        measured = [record.candidate(point.trial).metrics for point in members]
+        if any(metric not in each for each in measured):
+            raise ValueError(unknown("measured metric", metric, measured[0]))
+        values = [each[metric] for each in measured]
+        if min(values) > limit:
+            raise ValueError(
+                f"No member has at most {limit:g} of {metric}; the least is "
+                f"{min(values):g}."
+            )
+        members = [p for p, value in zip(members, values) if value <= limit]
+    return min(members, key=lambda point: point.error)
 
 
 def _export(point: FrontPoint, options: argparse.Namespace) -> None:
@@ -125,11 +162,10 @@ def _print(record: SearchRecord, points: list[FrontPoint]) -> None:
         f"{settings.trials} trials, hypervolume {volume:.4f}"
     )
     # Error and average MACs belong to the thresholds; these to the candidate's own.
-    others = [
-        name
-        for name in (*settings.objectives, *settings.constraints)
-        if name not in ("error", "average_macs")
-    ]
+    named = [*settings.objectives, *settings.constraints]
+    if any(LATENCY in candidate.metrics for candidate in record.candidates):
+        named.append(LATENCY)
+    others = [n for n in dict.fromkeys(named) if n not in ("error", "average_macs")]
     rows = []
     for point in points:
         measured = _metrics(record, point)

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import re
 from typing import Any
 
 from search import methods, metrics
@@ -113,11 +114,22 @@ def add(commands: CommandLine) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
+    from search.reading import OtherSearchError
+
+    try:
+        return _run(settings(options), options)
+    except OtherSearchError as error:
+        changed = [_option(name, options) for name in error.changed]
+        raise OtherSearchError(error.directory, changed) from error
+    except ValueError as error:
+        raise ValueError(_with_options(str(error), options)) from error
+
+
+def _run(wanted: Settings, options: argparse.Namespace) -> int:
     from search import running
     from search.launch import launch
     from search.progress import Progress
 
-    wanted = settings(options)
     if options.workers is not None and "KERASTUNER_TUNER_ID" not in os.environ:
         command = [*process("search"), *options.arguments]
         return launch(command, options.workers)
@@ -149,8 +161,8 @@ def settings(options: argparse.Namespace) -> Settings:
         space["resolutions"] = options.resolutions
     if options.exits is not None:
         space["exits"] = [stage - 1 for stage in options.exits]
-    least = {metric: _number("--min", n) for metric, n in options.min}
-    most = {metric: _number("--max", n) for metric, n in options.max}
+    least = {metric: number("--min", n) for metric, n in options.min}
+    most = {metric: number("--max", n) for metric, n in options.max}
     given["constraints"] = {
         metric: (least.get(metric), most.get(metric)) for metric in {**least, **most}
     }
@@ -159,11 +171,40 @@ def settings(options: argparse.Namespace) -> Settings:
     return Settings(**{k: v for k, v in given.items() if v is not None})
 
 
-def _number(flag: str, text: str) -> float:
+def number(flag: str, text: str) -> float:
+    """The number that an option has.
+
+    Raises:
+        ValueError: It has something else.
+    """
     try:
         return float(text)
     except ValueError:
         raise ValueError(f"{flag} has {text!r}; expected a number.") from None
+
+
+def _option(name: str, options: argparse.Namespace) -> str:
+    """What the user types for a setting, or for a part of one; else its own name."""
+    field, _, part = name.partition(".")
+    if field == "constraints" and part:
+        return f"--max or --min {part}"
+    typed = "train_batch_size" if name == "recipe_changes.batch_size" else part or field
+    return f"--{typed.replace('_', '-')}" if hasattr(options, typed) else name
+
+
+def _with_options(message: str, options: argparse.Namespace) -> str:
+    """A message about settings in the words of the command line."""
+    message = re.sub(
+        r"\bRecipe\.(\w+)",
+        lambda found: _option(f"recipe_changes.{found[1]}", options),
+        message,
+    )
+    # A name of one word is also a word, but not before what it is or holds.
+    return re.sub(
+        r"""(?<![\w/.'"-])(\w+_\w+(?!\.?[\w/'"-])|\w+(?= (?:is|are|holds) ))""",
+        lambda found: _option(found[1], options),
+        message,
+    )
 
 
 def _listed(lines: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from keras_tuner.src import config
 from keras_tuner.src.engine import conditions
 
-from search.engine.pareto_oracle import FAILURE, ParetoOracle
+from search.engine.pareto_oracle import FAILURE, ParetoOracle, check_id
 from zoo.files import write_text
 
 # It prints a value of every condition that it sends from one process to another, and a
@@ -39,8 +39,14 @@ class TrialTuner(keras_tuner.Tuner):
         # A worker's oracle is out of reach later.
         self.objectives, self.constraints = oracle.objectives, oracle.constraints
         folder = pathlib.Path(directory).resolve()
+        if is_distributed():
+            from search.engine import remote  # needs gRPC, which takes long to import
+
+            remote.token(), remote.address()  # told before anything is trained
         super().__init__(oracle, directory=folder.parent, project_name=folder.name)
-        if not is_worker():
+        if is_worker():
+            remote.bring_token(self.oracle)
+        else:
             oracle.use_folder(folder)
             oracle.save()  # a search killed in its first trial is taken up again
 
@@ -68,11 +74,17 @@ class TrialTuner(keras_tuner.Tuner):
         """Called in a trial's process when the trial is on record."""
 
     def search(self) -> None:
-        """Try candidates until the oracle has no more.
+        """Try candidates until the oracle has no more; as the chief, hand them out.
 
         Raises:
             OSError: A file could not be written.
+            RuntimeError: The chief does not answer, or refuses a call of this worker.
         """
+        if is_distributed() and not is_worker():
+            from search.engine import remote
+
+            self.save()
+            return remote.serve(self.oracle)
         try:
             super().search()
         except FatalError as error:
@@ -91,6 +103,10 @@ class TrialTuner(keras_tuner.Tuner):
             write_text(folder / FAILURE, f"{reason}\n{traceback.format_exc()}")
             raise FailedTrialError(reason) from error
 
+    def get_trial_dir(self, trial_id: str) -> str:
+        """keras-tuner's question for a trial's folder, which is made."""
+        return super().get_trial_dir(check_id(trial_id))
+
     def on_trial_end(self, trial: Trial) -> None:
         """Report the end."""
         super().on_trial_end(trial)
@@ -107,10 +123,15 @@ class TrialTuner(keras_tuner.Tuner):
             self.oracle.reload()
 
 
+def is_distributed() -> bool:
+    """Whether this process is the chief of a search, or one of its workers."""
+    return "KERASTUNER_ORACLE_IP" in os.environ
+
+
 def is_worker() -> bool:
     """Whether this process works for an oracle in another one, the chief."""
     name = os.environ.get("KERASTUNER_TUNER_ID", "")
-    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in name
+    return is_distributed() and "chief" not in name
 
 
 def has_completed(folder: str | os.PathLike) -> bool:

@@ -13,9 +13,11 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from search import objectives as limits
 from search import pareto
+from search.engine.guards import check_id, read_json, synchronized
 from search.objectives import Constraint, Directed, Objectives, check_numbers
 from zoo.files import write_text
 
+ENDS = (TrialStatus.COMPLETED, TrialStatus.FAILED, TrialStatus.INVALID)
 FAILURE = "failure.txt"  # in a trial's folder, written by the worker that saw it
 STATE = "oracle.json"
 
@@ -179,7 +181,7 @@ class ParetoOracle(keras_tuner.Oracle):
         trial.score = self.values(trial)[self.objective.name]
         trial.best_step = 0
 
-    @keras_tuner.synchronized
+    @synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial; its status is STOPPED when the search is over."""
         # What an interrupted attempt reported does not count: that of a worker that was
@@ -195,9 +197,21 @@ class ParetoOracle(keras_tuner.Oracle):
             again.score = again.message = None
         return super().create_trial(tuner_id)
 
-    @keras_tuner.synchronized
+    @synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Record a trial that ended, with the reason if it failed."""
+        """Record a trial that ended, with the reason if it failed.
+
+        Raises:
+            ValueError: There is no such trial, or it has not ended.
+        """
+        known = self.get_trial(trial.trial_id)
+        if trial.status not in ENDS:
+            raise ValueError(
+                f"The status of trial {trial.trial_id} is {trial.status}; expected "
+                f"{', '.join(ENDS)}."
+            )
+        if not self.allow_new_entries:  # what was tried is what was proposed
+            trial.hyperparameters = known.hyperparameters
         if trial.trial_id in self.end_order:  # by a worker that the chief had given up
             self._let_go(trial.trial_id)
             return
@@ -207,18 +221,33 @@ class ParetoOracle(keras_tuner.Oracle):
             path = pathlib.Path(self._get_trial_dir(trial.trial_id)) / FAILURE
             if path.is_file():
                 trial.message = path.read_text(encoding="utf-8")
-        elif wrong := self._missing(self.trials[trial.trial_id]):
+        elif wrong := self._missing(known):
             trial.status, trial.message = TrialStatus.FAILED, wrong
         super().end_trial(trial)
         if self.on_trial is not None:
-            self.on_trial(self, self.trials[trial.trial_id])
+            self.on_trial(self, known)
 
-    @keras_tuner.synchronized
+    @synchronized
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0):
-        """Record the metrics of a trial that has not ended."""
+        """Record the metrics of a trial that has not ended.
+
+        Raises:
+            ValueError: There is no such trial, or the first objective is not reported.
+        """
+        known = self.get_trial(trial_id)
         if trial_id in self.end_order:
-            return self.trials[trial_id]
+            return known
         return super().update_trial(trial_id, metrics, step)
+
+    def get_trial(self, trial_id: str) -> Trial:
+        """The trial of that number.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if trial_id not in self.trials:
+            raise ValueError(f"There is no trial {trial_id!r}.")
+        return self.trials[trial_id]
 
     def _let_go(self, trial_id: str) -> None:
         self.ongoing_trials = {
@@ -257,6 +286,9 @@ class ParetoOracle(keras_tuner.Oracle):
         if (folder / STATE).is_file():
             self.reload()
 
+    def _get_trial_dir(self, trial_id: str) -> str:
+        return super()._get_trial_dir(check_id(trial_id))  # makes the folder
+
     def _save_trial(self, trial: Trial) -> None:
         path = pathlib.Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         write_text(path, json.dumps(trial.get_state()))
@@ -270,13 +302,21 @@ class ParetoOracle(keras_tuner.Oracle):
 
         A kill may have fallen between the writing of a trial and of the state; the
         trials decide.
+
+        Raises:
+            ValueError: A file is damaged; the message names it.
         """
         # Not by keras-tuner's glob, for which a folder's own name may be a pattern.
         for path in pathlib.Path(self._project_dir).glob("trial_*/trial.json"):
-            trial = Trial.load(str(path))
+            trial = read_json(path, self._read_trial)
+            if path.parent.name != f"trial_{trial.trial_id}":
+                raise ValueError(f"{path} is damaged: it is trial {trial.trial_id}'s.")
             self.trials[trial.trial_id] = trial
-        state = pathlib.Path(self._get_oracle_fname()).read_text(encoding="utf-8")
-        self.set_state(json.loads(state))
+        read_json(pathlib.Path(self._get_oracle_fname()), self._take_up)
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Go on from a state and the trials that have been read."""
+        self.set_state(state)
         by_start = sorted(self.trials, key=int)
         self.trials = {trial_id: self.trials[trial_id] for trial_id in by_start}
         ended = (TrialStatus.COMPLETED, TrialStatus.FAILED)
@@ -288,6 +328,13 @@ class ParetoOracle(keras_tuner.Oracle):
         self._retry_queue = [i for i in reversed(by_start) if i not in done]
         self.ongoing_trials = {}
         self._reloaded = len(self.end_order)
+
+    def _read_trial(self, state: dict[str, Any]) -> Trial:
+        trial = Trial.from_state(state)
+        check_id(trial.trial_id)
+        if trial.status == TrialStatus.COMPLETED and (wrong := self._missing(trial)):
+            raise ValueError(wrong)
+        return trial
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Read what `get_state` gave; which trials are under way follows from them."""

@@ -144,7 +144,7 @@ CHANGES = {
     "settings": (set_in("settings", "trials"), ": changed settings:"),
     "settings, recipe": (
         set_in("settings", "recipe_changes", "epochs"),
-        ": changed settings: recorded ['recipe_changes']",
+        ": changed settings: recorded ['recipe_changes.epochs']",
     ),
     "selected": (select_another, ": selected trial:"),
     "test, accuracy": (

@@ -243,6 +243,35 @@ def test_a_worker_reaches_only_the_objective():
     assert not missing, broken(f"a worker's oracle has no {', '.join(missing)}.")
 
 
+def test_the_lock_of_an_oracle_is_known_by_the_name_of_its_thread(tmp_path):
+    from keras_tuner.src.engine.oracle import LOCKS, THREADS
+
+    class Looking(Recorder):
+        def populate_space(self, trial_id):
+            self.seen = LOCKS[self].locked(), THREADS[self]
+            return super().populate_space(trial_id)
+
+    oracle = Looking()
+    oracle._set_project_dir(tmp_path, "p")
+    oracle.create_trial("w")
+    expected = (True, threading.current_thread().name)
+    assert oracle.seen == expected, broken("synchronized keeps its lock elsewhere.")
+
+
+def test_chief_and_workers_speak_through_a_servicer_and_a_stub():
+    from keras_tuner.src.distribute import oracle_chief, oracle_client
+
+    methods = ("CreateTrial", "UpdateTrial", "EndTrial", "GetBestTrials")
+    servicer = oracle_chief.OracleServicer("oracle")
+    missing = [name for name in methods if not hasattr(servicer, name)]
+    assert not missing, broken(f"OracleServicer has no {', '.join(missing)}.")
+    assert (servicer.oracle, servicer.stop_triggered) == ("oracle", False), broken(
+        "OracleServicer keeps other attributes."
+    )
+    source = inspect.getsource(oracle_client.OracleClient)
+    assert "self.stub.CreateTrial(" in source, broken("OracleClient has no stub.")
+
+
 def test_a_failed_trial_says_why_in_its_message(tmp_path):
     class Oracle(ParetoOracle):
         def populate_space(self, trial_id):

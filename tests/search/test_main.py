@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from PIL import Image
 
 import search
 import zoo
-from search import Settings, launch, methods, metrics, running
+from search import Settings, launch, methods, metrics, progress, running
 from search.__main__ import main
 from search.candidates import CANDIDATE, load_candidate
 from zoo import cards, data, records
@@ -228,19 +229,21 @@ def no_data(*_):
     raise FileNotFoundError
 
 
-def test_a_member_is_exported_by_its_trial(
+def test_a_member_is_exported_by_its_trial_to_a_folder_of_any_name(
     run, finished, record, tmp_path, monkeypatch
 ):
+    name = "my modèle 1.0"
     monkeypatch.setattr(data, "load", no_data)
     trial = record.front[-1]
     points = run(
         *("front", finished.folder, "--json"),
-        *("--trial", trial, "--export", tmp_path / "found"),
+        *("--trial", trial, "--export", tmp_path / name),
     )
     assert [point["trial"] for point in points] == [trial]
-    assert f"Wrote {tmp_path / 'found'} (no data set to measure it on)" in run.err
-    model = zoo.load(tmp_path / "found")
+    assert f"Wrote {tmp_path / name} (no data set to measure it on)" in run.err
+    model = zoo.load(tmp_path / name)
     original = load_candidate(finished.folder / f"trial_{trial}")
+    assert re.fullmatch("[A-Za-z0-9_.]+", model.name)  # else TensorFlow fails later
     assert model.architecture == original.architecture
     assert model.thresholds == original.thresholds
 
@@ -262,7 +265,7 @@ def test_a_member_is_exported_by_its_budget_with_the_setting_that_meets_it(
 @pytest.mark.parametrize("option", ["--export", "--architecture"])
 def test_writing_asks_which_member(fail, finished, tmp_path, option):
     message = fail("front", finished.folder, option, tmp_path / "found")
-    assert "Say which member to write: --max-macs N or --trial ID" in message
+    assert "Say which member to write: --max-macs N, --max METRIC N or" in message
     assert not (tmp_path / "found").exists()
 
 
@@ -357,21 +360,28 @@ def test_progress_with_a_target_shows_the_best_score(run, tmp_path, fake):
 
 def test_run_refuses_a_folder_of_another_search(fail, finished):
     message = fail("run", "--directory", finished.folder, *BRIEF, "--seed", 3)
-    assert "holds a search that differs in seed" in message
+    assert "holds a search that differs in --seed" in message
+    options = ("--epochs", 9, "--train-batch-size", 9, "--max", "parameters", 9)
+    message = fail("run", "--directory", finished.folder, *options, "--exits", 1)
+    for each in ("--epochs", "--train-batch-size", "--max or --min parameters"):
+        assert each in message
+    assert "--exits" in message and "recipe_changes" not in message
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--trials", "0"], "trials is 0"),
+        (["--trials", "0"], "run: --trials is 0"),
+        (["--train-batch-size", "0"], "--train-batch-size is 0"),
+        (["--max", "latency_ms", "1"], "only with a --latency-batch-size"),
         (["--method", "grid"], "no method 'grid'; choose from aebnas, edanas"),
         (["--load", "nowhere.py"], "There is no file nowhere.py to load"),
         (["--objectives", "eror"], "Did you mean 'error'"),
         (["--data", "digit"], "Did you mean 'digits'"),
         (["--resolutions", "33"], "resolutions holds 33; expected 32, 36"),
-        (["--epochs", "0"], "Recipe.epochs is 0"),
+        (["--epochs", "0"], "--epochs is 0"),
         (["--max", "parameters", "few"], "--max has 'few'; expected a number"),
-        (["--target-macs", "-1"], "target_macs is -1.0; expected more than 0"),
+        (["--target-macs", "-1"], "--target-macs is -1.0; expected more than 0"),
         (["--initial-weights", "aebnas_digit"], "Did you mean 'aebnas_digits'"),
     ],
     ids=" ".join,
@@ -489,7 +499,7 @@ def test_workers_run_the_same_command(monkeypatch):
 
 
 def test_less_than_one_worker_is_refused(fail):
-    assert "workers is 0" in fail("run", "--directory", "d", "--workers", 0)
+    assert "--workers is 0" in fail("run", "--directory", "d", "--workers", 0)
 
 
 # benchmark
@@ -624,20 +634,54 @@ def test_a_proposer_that_fails_ends_the_search_with_its_reason(
     assert len(search.read(tmp_path / "s")[1].completed_trials()) == 2
 
 
-def test_a_search_by_latency_shows_a_latency(run, record, kept):
-    measured = [
-        dataclasses.replace(c, metrics=c.metrics | {"latency_ms": 1.5 + int(c.trial)})
+@pytest.fixture
+def timed(record, kept):
+    """Candidates of a record have a latency; what it is, by trial."""
+    latencies = {c.trial: 1.5 + int(c.trial) for c in record.candidates}
+    measured = tuple(
+        dataclasses.replace(c, metrics=c.metrics | {"latency_ms": latencies[c.trial]})
         for c in record.candidates
-    ]
-    settings = dataclasses.replace(
-        record.settings, objectives=("error", "latency_ms"), latency_batch_size=1
     )
-    changed = {"settings": settings, "candidates": tuple(measured)}
-    records.write(kept, dataclasses.replace(record, **changed))
+    records.write(kept, dataclasses.replace(record, candidates=measured))
+    return latencies
+
+
+def test_what_has_a_latency_shows_it(run, record, kept, timed):
     table = run("front", kept)
     assert "latency_ms" in table
     for trial in record.front:
-        assert f" {1.5 + int(trial):g} " in table
+        assert f" {timed[trial]:g} " in table
+
+
+def test_a_member_is_chosen_by_its_latency(run, fail, record, kept, timed):
+    errors = {t: record.candidate(t).metrics["error"] for t in record.front}
+    for limit in (timed[trial] for trial in record.front):
+        (found,) = run("front", kept, "--max", "latency_ms", limit, "--json")
+        within = [error for t, error in errors.items() if timed[t] <= limit]
+        assert found["error"] == min(within)
+        assert found["metrics"]["latency_ms"] == timed[found["trial"]]
+    least = min(timed[trial] for trial in record.front)
+    message = fail("front", kept, "--max", "latency_ms", 0.1)
+    assert (
+        f"No member has at most 0.1 of latency_ms; the least is {least:g}." in message
+    )
+    assert "Did you mean 'latency_ms'" in fail("front", kept, "--max", "latency", 1)
+    assert "expected a number" in fail("front", kept, "--max", "latency_ms", "x")
+
+
+def test_progress_tells_the_best_value_of_another_objective(capsys):
+    class Oracle:
+        objectives = search.Objectives(("error", "latency_ms"))
+        end_order = ["0"]
+        hypervolume_history = pareto_trials = list
+        completed_trials = is_feasible = lambda self, trial=None: ["0"]
+
+        def values(self, trial):
+            return {"error": 0.25, "average_macs": 2e6, "latency_ms": 0.125}
+
+    progress.Progress(1)(Oracle(), "0")
+    told = capsys.readouterr().err
+    assert "best 25.00 % error at 2.000 M MACs, latency_ms 0.125, " in told
 
 
 # Starting quickly

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import importlib
 import importlib.metadata
@@ -254,9 +255,41 @@ def test_a_finished_search_returns_at_once(copy, finished):
 def test_a_folder_of_another_search_is_refused(finished):
     before = content(finished.folder)
     other = change(finished.settings, seed=2, population=7, space={"resolutions": [36]})
-    with pytest.raises(ValueError, match="differs in seed, population, space. Use the"):
+    with pytest.raises(
+        ValueError, match="differs in seed, population, space.resolutions. Use"
+    ):
         run(other, finished.folder)
     assert content(finished.folder) == before
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"settings": null}', "", "{"])
+@pytest.mark.parametrize("name", ["search.json", "oracle.json", "trial_1/trial.json"])
+def test_a_damaged_file_is_named(copy, name, text):
+    (copy / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name} is (damaged|no record)"):
+        record(copy)
+
+
+@pytest.mark.parametrize("name", ["oracle.json", "trial_1/trial.json", "search.json"])
+def test_a_null_in_any_place_is_told_or_harmless(copy, name):
+    whole = read_json(copy / name)
+    for field in whole:
+        (copy / name).write_text(json.dumps(whole | {field: None}), encoding="utf-8")
+        with contextlib.suppress(ValueError):
+            record(copy)
+
+
+def test_a_trial_in_the_folder_of_another_is_damage(copy):
+    shutil.copy(copy / "trial_1" / "trial.json", copy / "trial_3")
+    with pytest.raises(ValueError, match="trial_3.* is damaged: it is trial 1"):
+        record(copy)
+
+
+def test_metrics_without_an_error_are_damage(copy):
+    path = copy / "trial_1" / "candidate.json"
+    path.write_text(json.dumps(read_json(path) | {"metrics": {}}), encoding="utf-8")
+    with pytest.raises(ValueError, match="The metrics of trial 1 have no error"):
+        record(copy)
 
 
 def test_other_data_of_the_same_name_are_refused(finished, monkeypatch):

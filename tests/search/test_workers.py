@@ -14,7 +14,7 @@ import pytest
 from search import Settings, read, record
 from search import launch as launching
 from search.candidates import WEIGHTS, read_candidates, settings_front
-from search.launch import RESTARTS, end_with_parent, launch
+from search.launch import RESTARTS, TOKEN, end_with_parent, launch
 from search.records import FailedTrial
 
 SOUGHT = Settings(
@@ -117,7 +117,7 @@ def processes(tmp_path, monkeypatch):
 import os, pathlib, sys, time
 name, log = os.environ["KERASTUNER_TUNER_ID"], pathlib.Path({str(log)!r})
 asked = [os.environ[x] for x in ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")]
-asked += [os.environ["OMP_NUM_THREADS"], str(os.getpid())]
+asked += [os.environ[x] for x in ("OMP_NUM_THREADS", {TOKEN!r})] + [str(os.getpid())]
 with open(log, "a") as file:
     file.write(" ".join([name, *asked]) + "\\n")
 def wait_for(count):
@@ -158,10 +158,11 @@ def test_a_worker_that_dies_is_started_again(processes, capfd):
     names = collections.Counter(name for name, *_ in started)
     assert names == {"chief": 1, "worker0": 2, "worker1": 1}
     assert capfd.readouterr().err == "worker0 died (5); starting it again\n"
-    ((host, port, threads),) = {tuple(rest) for _, *rest, _ in started}
+    ((host, port, threads, token),) = {tuple(rest) for _, *rest, _ in started}
     assert host == "127.0.0.1"
     assert int(port) > 1023
     assert int(threads) == max(1, os.cpu_count() // 2)
+    assert len(token) == 32
 
 
 def test_a_worker_that_dies_again_and_again_ends_the_search(processes):
