@@ -56,7 +56,7 @@ class DataRecord:
     train: int
     validation: int
     test: int
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = added()
 
 
 @dataclass(frozen=True)

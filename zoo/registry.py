@@ -401,7 +401,7 @@ def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
 
     folder, noted = _folder(name), record(name)
     given = measure.describe(dataset)
-    if noted.data is not None and noted.data != given:
+    if noted.data is not None and noted.data.fingerprint != given.fingerprint:
         raise ValueError(
             f"{name} was measured on {_described(noted.data)}; this is "
             f"{_described(given)}. To record other data, save the model with it."

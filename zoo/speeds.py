@@ -33,6 +33,16 @@ class Speed:
     macs_ratio: float
     segments_speedup: float
 
+    @property
+    def full_milliseconds(self) -> float:
+        """Time of an image in the full network."""
+        return 1000 / self.full_images_per_second
+
+    @property
+    def early_milliseconds(self) -> float:
+        """Time of an image with skipping, on average."""
+        return 1000 / self.early_images_per_second
+
 
 @record("benchmark", format=1)
 @dataclass(frozen=True)

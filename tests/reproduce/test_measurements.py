@@ -101,8 +101,8 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
 
 
 @pytest.mark.compiled
-def test_an_epoch_from_the_pretrained_weights_beats_one_from_random_ones():
-    rows = finetune.finetune(SHIPPED, epochs=1, seeds=(1,)).rows
+def test_two_epochs_from_the_pretrained_weights_beat_two_from_random_ones():
+    rows = finetune.finetune(SHIPPED, epochs=2, seeds=(1,)).rows
     pretrained, random = [row.accuracy for row in rows]
     assert pretrained > random + 0.03
     assert [row.initial_weights for row in rows] == ["pretrained", "random"]

@@ -382,9 +382,9 @@ class Stuck:
 def test_an_exhausted_space_is_an_error():
     only = FULL.sample(1, Stuck())
     assert only.tolist() == [ZEROS.tolist()]
-    with pytest.raises(ValueError, match="2 candidates .* the space is exhausted"):
+    with pytest.raises(ValueError, match="2 new candidates .* the space is exhausted"):
         FULL.sample(2, Stuck())
-    with pytest.raises(ValueError, match="1 candidates .* the space is exhausted"):
+    with pytest.raises(ValueError, match="1 new candidates .* the space is exhausted"):
         FULL.sample(1, Stuck(), known=only)
 
 

@@ -484,6 +484,7 @@ def test_a_killed_training_continues_and_writes_a_model(tmp_path):
     assert right.mean() == pytest.approx(record.results["test"].accuracy)
 
 
+@pytest.mark.compiled
 def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     def graphs():
         keras.backend.clear_session()
@@ -499,6 +500,7 @@ def test_a_training_leaves_no_graph_behind(architecture, first_digits):
     assert graphs() == before
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of glibc")
 def test_a_step_works_in_memory_that_earlier_steps_freed(tmp_path, first_digits):
     faults = []

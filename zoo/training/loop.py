@@ -104,7 +104,7 @@ def train(
         if recipe.heads_epochs:
             before = None if folder is None else folder / "heads"
             train(model, dataset, heads_first(recipe), before, seed, **told)
-        settings = {
+        settings = folder and {
             "model": _identity(model),
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
@@ -117,7 +117,7 @@ def train(
         if recipe.freeze_normalisation:
             stack.enter_context(frozen_normalisation(model))
         return _run(
-            model, dataset, recipe, folder, settings, teacher, callbacks, **told
+            model, dataset, recipe, folder, settings, seed, teacher, callbacks, **told
         )
 
 
@@ -126,14 +126,14 @@ def _run(
     dataset: Dataset,
     recipe: Recipe,
     folder: pathlib.Path | None,
-    settings: dict[str, Any],
+    settings: dict[str, Any] | None,
+    seed: int,
     teacher: keras.Model | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
     validate: bool,
 ) -> TrainingResult:
-    """Train what is not frozen; `settings` say which training this is."""
-    seed = settings["seed"]
+    """Train what is not frozen; with a folder, `settings` say which training it is."""
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
     batches = _Batches(dataset.train, batch_size, seed)
     steps = recipe.epochs * len(batches)

@@ -28,16 +28,6 @@ class Recipe:
         learning_rate: Peak learning rate.
         warmup_epochs: Epochs of linear increase before the cosine; may be a fraction.
         momentum: Momentum of SGD.
-        optimizer: "sgd", with Nesterov momentum, or "adam".
-        scheme: What is trained when. "joint": everything, all the time. "mixed": the
-            final exit alone in the first half of the epochs, then everything. "heads":
-            the heads alone, on features of the frozen backbone that are computed once,
-            of images that are not augmented.
-        heads_epochs: Epochs of "heads" that come before all others, by Adam at a
-            learning rate of 0.001: new heads would spoil a trained backbone at first.
-        freeze_normalisation: Whether the batch normalisation of the backbone keeps its
-            statistics and weights, as is usual for a pretrained backbone.
-        label_smoothing: Share of the answer that is spread over all classes.
         weight_decay: Coefficient of the L2 penalty on all weights.
         clip_norm: Largest global norm of a gradient; None: no clipping.
         augmentation: "none", "shift" (pad-and-crop by 4 pixels) or "resized_crop".
@@ -55,6 +45,16 @@ class Recipe:
         convention: How the limit counts MACs; see `zoo.macs`.
         cost_weight: Weight of L_cost.
         peak_weight: Weight of L_peak.
+        optimizer: "sgd", with Nesterov momentum, or "adam".
+        scheme: What is trained when. "joint": everything, all the time. "mixed": the
+            final exit alone in the first half of the epochs, then everything. "heads":
+            the heads alone, on features of the frozen backbone that are computed once,
+            of images that are not augmented.
+        heads_epochs: Epochs of "heads" that come before all others, by Adam at a
+            learning rate of 0.001: new heads would spoil a trained backbone at first.
+        freeze_normalisation: Whether the batch normalisation of the backbone keeps its
+            statistics and weights, as is usual for a pretrained backbone.
+        label_smoothing: Share of the answer that is spread over all classes.
 
     Raises:
         ValueError: A value is out of range.
@@ -66,11 +66,6 @@ class Recipe:
     learning_rate: float
     warmup_epochs: float = 0
     momentum: float = 0.9
-    optimizer: str = "sgd"
-    scheme: str = "joint"
-    heads_epochs: int = 0
-    freeze_normalisation: bool = False
-    label_smoothing: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float | None = None
     augmentation: str = "shift"
@@ -84,6 +79,11 @@ class Recipe:
     convention: str = "standard"
     cost_weight: float = 1.0
     peak_weight: float = 1.0
+    optimizer: str = "sgd"
+    scheme: str = "joint"
+    heads_epochs: int = 0
+    freeze_normalisation: bool = False
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
