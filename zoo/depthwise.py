@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 # Up to this many pairs of an input and an output pixel, the products of all pairs are
 # faster; for 3x3 filters and for larger ones. Measured.
@@ -45,7 +46,23 @@ def depthwise(x: Any, filters: Any, stride: int) -> Any:
 
         return outputs, gradient
 
-    return run(x, filters)
+    outputs = run(x, filters)
+    if not tf.executing_eagerly():
+        _forget_gradient()
+    return outputs
+
+
+def _forget_gradient() -> None:
+    """Leave nothing of the last custom gradient behind.
+
+    TensorFlow registers it for good, and with it the whole graph, about 100 MB for
+    every network that a process trains. Only `tf.gradients` looks there; a tape does
+    not.
+    """
+    registered = ops.gradient_registry._registry
+    last = next(reversed(registered))
+    if last.startswith("CustomGradient"):
+        del registered[last]
 
 
 def filter_gradient(x: Any, upstream: Any, shape: Any, stride: int) -> Any:

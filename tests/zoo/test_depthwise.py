@@ -85,3 +85,22 @@ def test_the_layer_trains_as_that_of_keras(arguments, compiled):
     assert len(found) == (3 if arguments["use_bias"] else 2)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.compiled
+def test_nothing_is_left_in_the_registry_of_gradients():
+    from tensorflow.python.framework import ops
+
+    x, filters = tf.ones((1, 4, 4, 2)), tf.ones((3, 3, 2, 1))
+
+    @tf.function
+    def step(x, filters):
+        with tf.GradientTape() as tape:
+            tape.watch(filters)
+            loss = tf.reduce_sum(depthwise.depthwise(x, filters, 1) ** 2)
+        return tape.gradient(loss, filters)
+
+    before = set(ops.gradient_registry.list())
+    assert before  # there is such a registry
+    assert np.any(step(x, filters))
+    assert set(ops.gradient_registry.list()) == before

@@ -577,7 +577,8 @@ def test_benchmark_writes_a_record(run, fail, record, tmp_path):
     options = ("--images", 64, "--batch-sizes", 32, "--out", out)
     found = run("benchmark", MODEL, *options, "--json")
     written = records.read(out, BenchmarkRecord)
-    assert [dataclasses.asdict(speed) for speed in written.speeds] == found
+    (speed,) = written.speeds
+    assert dataclasses.asdict(speed).items() <= found[0].items()
     assert (written.model, written.weights) == (MODEL, record.weights.sha256)
     assert (written.data, written.thresholds) == (record.data, (0.5, 0.5))
     assert "leave out --training" in fail("benchmark", "--training", "--out", out)
