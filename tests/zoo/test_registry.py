@@ -708,6 +708,7 @@ PROMISED = {
 }
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
     record = registry.record(name)
