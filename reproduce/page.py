@@ -35,92 +35,95 @@ class Section:
 SECTIONS = (
     Section(
         "Models",
-        "The pretrained models. Accuracy is that of the exit rule on the test split; "
-        "MACs are averages over that split. Thresholds were chosen on images held out "
-        "of the training split. Epochs are those of the last stage of training; the "
-        "medium and the two large models were trained in stages, and the decision to "
-        "train further was made with the test accuracy known. "
-        "`python -m zoo show NAME` prints the rest: every exit, the data and its "
-        "fingerprint, recipe, seed and versions.",
+        "The pretrained models. Accuracy is the accuracy of the exit rule on the test "
+        "split, and MACs are averages over the same split. Thresholds were chosen on "
+        "images held out from the training split. The column epochs counts only the "
+        "last stage of training: the medium model and the two large models were "
+        "trained in stages, and we knew the test accuracy when we decided to train "
+        "further. `python -m zoo show NAME` prints the details: every exit, the data "
+        "and its fingerprint, recipe, seed and versions.",
         "models",
     ),
     Section(
         "Test pictures that are JPEG copies",
-        "32 of the 10,000 test pictures of the copy of CIFAR-10 used here are JPEG "
-        "copies. The models with them and without "
-        "(`python -m reproduce exact`):",
+        "In the copy of CIFAR-10 used here, 32 of the 10,000 test pictures are JPEG "
+        "copies of the originals. The table shows each model with and without these "
+        "pictures (`python -m reproduce exact`):",
         "pixel_exact",
     ),
     Section(
         "What branches and exits gain",
-        "Three networks of about 2.4 M average MACs, trained for the same number of "
-        "epochs on CIFAR-10, one seed each. The static network is trained without "
-        "distillation, because its final exit is not trained.",
+        "Three networks of about 2.4 M average MACs, trained on CIFAR-10 for the same "
+        "number of epochs, with one seed each. The static network is trained without "
+        "distillation, because its final exit is not trained and cannot teach.",
         "baselines",
     ),
     Section(
         "The search against a guess",
-        "`aebnas_cifar10_small` was found by a search. The other network was designed "
-        "by hand: resolution 40, exits after stages 2 and 3. Both were trained in the "
-        "same way, one seed each, and the choice between them was made on the "
-        "validation split, with the test accuracy of the second known. A tenth of a "
-        "point is less than one seed can show.",
+        "A search found `aebnas_cifar10_small`. The other network was designed by "
+        "hand: resolution 40, exits after stages 2 and 3. Both were trained in the "
+        "same way, with one seed each. We chose between them on the validation split, "
+        "but already knew the test accuracy of the second. With one seed each, a "
+        "difference of a tenth of a point means nothing.",
         "guess",
     ),
     Section(
         "Speed of skipping",
-        "Images per second of `predict_early` and of the full network, measured in "
-        "turns (`python -m zoo benchmark aebnas_cifar10_small`). Beside the measured "
-        "speed-up are the one that the times of the network's segments allow, and the "
-        "one that would follow from MACs alone.",
+        "Images per second of `predict_early` and of the full network, measured "
+        "alternately (`python -m zoo benchmark aebnas_cifar10_small`). The last two "
+        "columns compare the measured speed-up with the speed-up that the times of "
+        "the network's segments allow, and with the one that MACs alone predict.",
         "skipping",
     ),
     Section(
         "Fine-tuning",
-        "A pretrained model and the same network from random weights, both with new "
-        "classifiers, trained on the digits with Keras's Adam "
+        "A pretrained model and the same network with random weights. Both got new "
+        "classifiers and were trained on the digits with Keras's Adam optimiser "
         "(`python -m reproduce finetune`):",
         "finetune",
     ),
     Section(
         "The paper's comparison, at a reduced scale",
-        "Searches on CIFAR-10: 24 candidates of 2 epochs on 5,000 images, from random "
-        "weights, all methods trained in the same way. Mean ± sample standard "
-        "deviation over the seeds, on the test split, MACs in the `aebnas` convention. "
-        "The score is accuracy in percent, minus a tenth of the deviation from 2.44 M "
-        "average MACs in percent. After so short a training the accuracies are far "
-        "below the published ones; only the order can be compared, and three seeds "
-        "cannot separate neighbours. NACHOS is trained like the others here; what "
-        "remains of it is a limit in place of the target. "
-        "`python -m reproduce table cifar10` sets published figures beside these.",
+        "Searches on CIFAR-10. Each search trains 24 candidates from random weights, "
+        "for 2 epochs on 5,000 images, in the same way for all methods. The table "
+        "shows the mean ± sample standard deviation over the seeds on the test split, "
+        "with MACs in the `aebnas` convention. The score is the accuracy in percent, "
+        "minus a tenth of the percentage by which the average MACs deviate from "
+        "2.44 M. After such short training the accuracies are far below the published "
+        "ones. Only the order can be compared, and three seeds are too few to separate "
+        "methods with similar scores. NACHOS is trained like the others here, so all "
+        "that remains of it is a limit in place of the target. "
+        "`python -m reproduce table cifar10` shows published figures next to these.",
         "searches",
         SCORED,
     ),
     Section(
         "The same searches, with thresholds chosen in the same way",
-        "How much of the difference between the methods is due to their thresholds?",
+        "This table shows how much of the difference between the methods is due to "
+        "their thresholds.",
         "thresholds",
     ),
     Section(
         "Ablation: tuned or fixed thresholds",
-        "The same search with one threshold given for all exits, each of which is "
-        "still on or off. Tuned thresholds are the best of 0.1, 0.2 and off at every "
-        "exit, after training:",
+        "The same search, with one fixed threshold for all exits; the search still "
+        "turns each exit on or off. Tuned thresholds are the best combination of 0.1, "
+        "0.2 and off, chosen after training:",
         "ablation",
         SCORED,
         remark=False,
     ),
     Section(
         "Search methods on digits",
-        "Does a search beat random candidates? 2 epochs on 640 digits, resolution 32, "
-        "no target. The methods share the random candidates of a seed. Hypervolume "
-        "of error and average MACs (`python -m reproduce oracles`):",
+        "Does a search beat random candidates? Candidates are trained for 2 epochs on "
+        "640 digits at resolution 32, without a target. For each seed, all methods "
+        "start from the same random candidates. The table shows the hypervolume of "
+        "error and average MACs (`python -m reproduce oracles`):",
         "oracles",
     ),
     Section(
         "Surrogates",
-        "Each of the 32 candidates of the authors' archive, predicted from the other "
-        "31 (`python -m reproduce surrogates`):",
+        "Surrogates predict each of the 32 candidates in the authors' archive from the "
+        "other 31 (`python -m reproduce surrogates`):",
         "surrogates",
         (
             *("surrogate", "kind", "candidates", "target", "RMSE", "Spearman"),
@@ -142,9 +145,9 @@ def render(results: str | os.PathLike = RESULTS) -> str:
     """
     parts = [
         "# Results",
-        f"Generated from the records in `reproduce/results` by `{COMMAND}`; change "
-        "those, not this page. `python -m reproduce verify` recomputes what follows "
-        "from them.",
+        "This page is generated from the records in `reproduce/results` by "
+        f"`{COMMAND}`; do not edit it by hand. `python -m reproduce verify` recomputes "
+        "everything that follows from the records.",
     ]
     for section in SECTIONS:
         found = tables.table(section.table, pathlib.Path(results))

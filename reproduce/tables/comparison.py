@@ -226,11 +226,11 @@ def order(rows: Sequence[Row], scale: str = "") -> str:
     if None in [row.score_spread for row in ranked]:
         doubt = " One seed says little."
     elif close:
-        doubt = f" No further apart than their spread: {'; '.join(close)}."
+        doubt = f" Within one spread of each other: {'; '.join(close)}."
     else:
         doubt = ""
     verdict = "holds" if holds else "does not hold"
-    where = f"here at the scale {scale}" if scale else "here"
+    where = f"here at the {scale} scale" if scale else "here"
     return (
         f"The paper's order ({' > '.join(CLAIM)}) {verdict} {where}, by the mean of "
         f"the paper's score on the test split: {listed}.{doubt}"
@@ -254,8 +254,9 @@ def _note(data: str) -> str:
     return (
         "MACs in the `aebnas` convention. Measured on the test split; score: accuracy "
         "in percent, minus a tenth of the deviation of the average MACs from "
-        f"{target / 1e6:g} M in percent. An empty cell: not available, or it does not "
-        "apply. Differences are between different trainings; see the last column."
+        f"{target / 1e6:g} M in percent. An empty cell means that the number is not "
+        "available or does not apply. Differences are between networks trained in "
+        "different ways; see the last column."
     )
 
 
@@ -275,7 +276,7 @@ def _searches(results: pathlib.Path) -> Table:
     remark = order(rows, scale)
     if minutes:
         remark += (
-            f" Each of the {len(minutes)} runs, those of the ablation included, took "
+            f" Each of the {len(minutes)} runs, including those of the ablation, took "
             f"{min(minutes):.0f} to {max(minutes):.0f} minutes."
         )
     return Table(COLUMNS, [row.cells() for row in rows], remark)
@@ -319,8 +320,8 @@ def _alike(results: pathlib.Path) -> Table:
     return Table(
         ("method", "seeds", "thresholds of the method", "chosen in the same way"),
         rows,
-        "Scores on the validation split. Chosen in the same way: the threshold setting "
-        "with the best score, of all settings of all candidates.",
+        "Scores on the validation split. Chosen in the same way: the best score among "
+        "all threshold settings of all candidates.",
     )
 
 

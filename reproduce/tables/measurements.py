@@ -51,9 +51,10 @@ def _surrogates(results: pathlib.Path) -> Table:
         ),
         rows,
         f"RMSE in points of error or millions of MACs. The {len(archive.load())} "
-        "candidates at hand are a sample of the published archive. The authors report "
-        f"a hypervolume of {theirs.hypervolume} for a search with theirs; its archive "
-        "is not at hand to compute ours in the same box.",
+        "candidates available to us are a sample of the published archive. The authors "
+        f"report a hypervolume of {theirs.hypervolume} for a search with their "
+        "surrogate. Without the archive of that search, we cannot compute ours in the "
+        "same box.",
     )
 
 
@@ -71,8 +72,8 @@ def _oracles(results: pathlib.Path) -> Table:
             )
             for row in rows
         ],
-        "A hypervolume is a share of the box between zero and one reference point for "
-        "all searches.",
+        "A hypervolume is a share of the box between zero and a reference point that "
+        "is the same for all searches.",
     )
 
 

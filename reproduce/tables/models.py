@@ -19,7 +19,7 @@ SEARCHED, FIXED, STATIC = (
 DESCRIPTIONS = {
     SEARCHED: "the small network that a search found",
     FIXED: "the same backbone with EDANAS's fixed branches",
-    STATIC: "static: two stages and one branch, no exit before",
+    STATIC: "static: two stages and one branch, no earlier exit",
 }
 SHIPPED, GUESS = "aebnas_cifar10_small", "cifar10_small_by_hand"
 LEAST, MOST = 1.5e6, 2.4e6  # budgets at which branches are compared
@@ -120,7 +120,7 @@ def _guess(results: pathlib.Path) -> Table:
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
         [(f"`{record.name}`", *_accuracies(record)) for record in found],
-        "The lowest average MACs that each can be set to (standard convention): "
+        "The lowest average MACs that each can be set to (`standard` convention): "
         f"{', '.join(cheapest)}.",
     )
 

@@ -236,8 +236,8 @@ def test_the_order_names_methods_no_further_apart_than_their_spread():
         searched("EDANAS", 47, 0.1),
     ]
     sentence = comparison.order(rows, "reduced")
-    assert "at the scale reduced" in sentence
-    assert sentence.endswith("No further apart than their spread: AEBNAS and NACHOS.")
+    assert "at the reduced scale" in sentence
+    assert sentence.endswith("Within one spread of each other: AEBNAS and NACHOS.")
 
 
 def test_the_order_of_one_seed_has_a_warning():
