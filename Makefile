@@ -22,7 +22,7 @@ check: lint
 
 # A file's tests share networks that are built once, so they stay in one process.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # It records what it ran in docs/reliability.json and docs/reliability.md.
 campaign: $(VENV)/test.done

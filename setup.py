@@ -83,7 +83,7 @@ setup(
         "imagenet": IMAGENET,
         "test": [
             *(*SEARCH, *DATA, *JAX, *FIGURES),
-            *("hypothesis>=6,<7", "pytest>=8,<10", "pytest-xdist>=3.6,<4"),
+            *("hypothesis>=6,<7", "pytest>=8,<10", "pytest-xdist>=3.7,<4"),
             "ruff>=0.17,<0.18",
         ],
     },

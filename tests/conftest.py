@@ -33,6 +33,26 @@ def pytest_addoption(parser):
     )
 
 
+# The files that take longest begin first, so that no process is left with one at the end.
+LONGEST = (
+    "test_measurements.py",
+    "test_registry.py",
+    "test_readme.py",
+    "test_main.py",
+    "test_oracle.py",
+    "test_classifier.py",
+    "test_training.py",
+    "test_resume.py",
+    "test_workers.py",
+    "test_settings.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of the files that take longest first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(tryfirst=True)  # before any fixture of the test
 def pytest_runtest_setup(item):
     """Run eagerly what TensorFlow would compile, except in tests marked `compiled`.
