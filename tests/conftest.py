@@ -33,7 +33,7 @@ def pytest_addoption(parser):
     )
 
 
-# The files that take longest begin first, so that no process is left with one at the end.
+# Files that take longest begin first: no process is left with a long one at the end.
 LONGEST = (
     "test_measurements.py",
     "test_registry.py",

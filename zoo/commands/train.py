@@ -60,7 +60,9 @@ def add(commands: CommandLine) -> None:
     add_no_flip(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument(
-        "--recipe", default="long", help="paper, long, short or finetune (default: long)"
+        "--recipe",
+        default="long",
+        help="paper, long, short or finetune (default: long)",
     )
     for name, kind in CHANGES.items():
         flag = f"--{name.replace('_', '-')}"
