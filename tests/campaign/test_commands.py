@@ -26,7 +26,6 @@ from search.__main__ import main as search
 from zoo import measure, registry, training, weights
 from zoo.__main__ import main as zoo_main
 
-pytestmark = pytest.mark.compiles
 ROOT = pathlib.Path(zoo.__file__).parents[1]
 MODEL = "aebnas_digits"
 SEARCHES = ROOT / "reproduce" / "results" / "searches"

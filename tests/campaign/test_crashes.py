@@ -10,8 +10,6 @@ import pytest
 
 from zoo import registry
 
-pytestmark = pytest.mark.compiles
-
 
 @pytest.fixture(scope="module")
 def models(tiny_network):

@@ -14,7 +14,6 @@ import zoo
 from zoo import training
 from zoo.training import checkpoints
 
-pytestmark = pytest.mark.compiles
 ROOT = pathlib.Path(zoo.__file__).parents[1]
 RECIPE = training.Recipe("tiny", epochs=3, batch_size=8, learning_rate=0.1)
 
@@ -84,7 +83,7 @@ def test_a_training_on_a_full_disk_takes_the_same_course_when_there_is_room(
     written = faulty(room=10**9)
     fit(tmp_path / "0")
     total, draw = 10**9 - written.room, campaign.random()
-    rooms = [0, total - 1]
+    rooms = [0, total - 200]  # the times in log and record differ in length
     rooms += [draw.randrange(total) for _ in range(campaign.size(1, 98))]
     for room in rooms:
         folder = tmp_path / "full"
