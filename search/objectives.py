@@ -26,10 +26,25 @@ class Objective:
     Attributes:
         name: The metric.
         direction: "min" or "max".
+
+    Raises:
+        ValueError: There is no such direction.
     """
 
     name: str
     direction: str = "min"
+
+    def __post_init__(self) -> None:
+        check_direction(self)
+
+
+def check_direction(each: Directed) -> None:
+    """Raise a ValueError if something is neither to minimise nor to maximise."""
+    if each.direction not in DIRECTIONS:
+        raise ValueError(
+            f"The direction of {each.name} is {each.direction!r}; expected "
+            f"{', '.join(DIRECTIONS)}."
+        )
 
 
 class Objectives:
@@ -59,12 +74,6 @@ class Objectives:
             raise ValueError(
                 f"objectives are {self.names}; expected at least one, each once."
             )
-        for each in self.objectives:
-            if each.direction not in DIRECTIONS:
-                raise ValueError(
-                    f"The direction of {each.name} is {each.direction!r}; expected "
-                    f"{', '.join(DIRECTIONS)}."
-                )
         self.signs = np.array(
             [1.0 if each.direction == "min" else -1.0 for each in self.objectives]
         )
