@@ -49,6 +49,7 @@ __all__ = [
     "Evaluation",
     "OperatingPoint",
     "calibration_error",
+    "check_grid",
     "check_labels",
     "check_rule",
     "confidence",
