@@ -181,15 +181,16 @@ def items(data: Any) -> Iterable[Any]:
     """
     cardinality = getattr(data, "cardinality", None)
     endless = cardinality is not None and int(cardinality()) == -1
+    found: Iterable[Any] = data
     if isinstance(data, keras.utils.PyDataset):
         endless = data.num_batches is None
-        data = (data[i] for i in range(data.num_batches or 0))
+        found = (data[i] for i in range(data.num_batches or 0))
     if endless:
         raise ValueError(
             "The data set repeats without end; pass one that ends, such as "
             "dataset.take(100)."
         )
-    return data
+    return found
 
 
 def whole(images: Any, labels: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
