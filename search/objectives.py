@@ -26,16 +26,10 @@ class Objective:
     Attributes:
         name: The metric.
         direction: "min" or "max".
-
-    Raises:
-        ValueError: There is no such direction.
     """
 
     name: str
     direction: str = "min"
-
-    def __post_init__(self) -> None:
-        check_direction(self)
 
 
 def check_direction(each: Directed) -> None:
@@ -74,6 +68,8 @@ class Objectives:
             raise ValueError(
                 f"objectives are {self.names}; expected at least one, each once."
             )
+        for each in self.objectives:
+            check_direction(each)
         self.signs = np.array(
             [1.0 if each.direction == "min" else -1.0 for each in self.objectives]
         )
