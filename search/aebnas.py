@@ -13,6 +13,7 @@ from search.objectives import Constraint, Objectives, violations
 from search.predictor import Predictor
 from search.proposers import CompletedTrial, Known, Predictions, Proposal
 from search.space import SearchSpace
+from zoo.checks import check_target, whole_number
 
 Values = dict[str, np.ndarray]  # of every predicted metric, each of shape (candidates,)
 
@@ -63,30 +64,25 @@ class AEBNAS:
         batch_size: int = 8,
     ) -> None:
         for name, value in (("target", target), ("limit", limit)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}; expected more than 0.")
-            if value is not None and (objectives.signs < 0).any():
+            if value is None:
+                continue
+            check_target(name, value)
+            if (objectives.signs < 0).any():
                 raise ValueError(f"With a {name}, all objectives must be minimised.")
-            if value is not None and len(objectives) != 2:
+            if len(objectives) != 2:
                 raise ValueError(
                     f"With a {name}, expected two objectives; there are "
                     f"{', '.join(objectives.names)}."
                 )
         if target is not None and limit is not None:
             raise ValueError("target and limit are both given; expected one.")
-        for name, value, least in (
-            ("population", population, 2),
-            ("generations", generations, 1),
-        ):
-            if value < least:
-                raise ValueError(f"{name} is {value}; expected {least} or more.")
+        self.population = whole_number("population", population, 2)
+        self.generations = whole_number("generations", generations, 1)
         surrogates.surrogate(surrogate)  # known?
         self.space = space
         self.objectives = objectives
         self.constraints = tuple(constraints)
         self.target, self.limit, self.surrogate = target, limit, surrogate
-        self.population = int(population)
-        self.generations = int(generations)
         self.batch_size = batch_size
 
     def propose(

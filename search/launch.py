@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from zoo.checks import whole_number
+
 HOST = "127.0.0.1"
 PARENT = "AEBNAS_PARENT"
 TOKEN = "AEBNAS_SEARCH_TOKEN"  # what the calls of workers to the chief bring
@@ -36,8 +38,7 @@ def launch(command: Sequence[str], workers: int) -> int:
     Raises:
         ValueError: `workers` is below 1.
     """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}; expected 1 or more.")
+    workers = whole_number("workers", workers, 1)
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     shared = {
         "KERASTUNER_ORACLE_IP": HOST,

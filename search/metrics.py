@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.objectives import DIRECTIONS, Objective, Objectives
+from search.objectives import Objective, Objectives, check_direction
 from zoo.names import add, unknown
 
 if TYPE_CHECKING:
@@ -100,11 +100,7 @@ class Metric:
     needs: str | None = None
 
     def __post_init__(self) -> None:
-        if self.direction not in DIRECTIONS:
-            raise ValueError(
-                f"The direction of {self.name} is {self.direction!r}; expected "
-                f"{', '.join(DIRECTIONS)}."
-            )
+        check_direction(self)
 
 
 METRICS: dict[str, Metric] = {}

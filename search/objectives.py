@@ -32,6 +32,15 @@ class Objective:
     direction: str = "min"
 
 
+def check_direction(each: Directed) -> None:
+    """Raise a ValueError if something is neither to minimise nor to maximise."""
+    if each.direction not in DIRECTIONS:
+        raise ValueError(
+            f"The direction of {each.name} is {each.direction!r}; expected "
+            f"{', '.join(DIRECTIONS)}."
+        )
+
+
 class Objectives:
     """Several objectives, kept apart.
 
@@ -60,11 +69,7 @@ class Objectives:
                 f"objectives are {self.names}; expected at least one, each once."
             )
         for each in self.objectives:
-            if each.direction not in DIRECTIONS:
-                raise ValueError(
-                    f"The direction of {each.name} is {each.direction!r}; expected "
-                    f"{', '.join(DIRECTIONS)}."
-                )
+            check_direction(each)
         self.signs = np.array(
             [1.0 if each.direction == "min" else -1.0 for each in self.objectives]
         )

@@ -17,6 +17,7 @@ import numpy as np
 from search import evolution
 from search.objectives import Constraint, Objectives, violations
 from search.space import SearchSpace
+from zoo.checks import whole_number
 
 Known = set[tuple[int, ...]]
 
@@ -142,12 +143,10 @@ class NSGA2:
         population: int = 40,
         batch_size: int = 8,
     ) -> None:
-        if population < 2:
-            raise ValueError(f"population is {population}; expected 2 or more.")
         self.space = space
         self.objectives = objectives
         self.constraints = tuple(constraints)
-        self.population = int(population)
+        self.population = whole_number("population", population, 2)
         self.batch_size = batch_size
 
     def propose(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -113,10 +112,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
 
 def _read_record(path: pathlib.Path) -> SearchRecord:
     """The record of a search in a file, which may hold more, such as an experiment."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: it is not JSON ({error}).") from error
+    found = records.read_json(path)
     fields = {field.name for field in dataclasses.fields(SearchRecord)}
     if isinstance(found, dict) and fields <= set(found):
         found["kind"] = "search"

@@ -12,6 +12,7 @@ from search import methods, metrics
 from search.objectives import Constraint, Objectives, check_numbers
 from search.space import SearchSpace
 from zoo import records
+from zoo.checks import check_target, whole_number
 from zoo.cost import CONVENTIONS
 
 if TYPE_CHECKING:
@@ -90,12 +91,10 @@ class Settings:
             **{"train_images": 1, "latency_batch_size": 1},
         }.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} is {value!r}; expected {least} or more.")
-        if self.target_macs is not None and not self.target_macs > 0:
-            raise ValueError(
-                f"target_macs is {self.target_macs!r}; expected more than 0."
-            )
+            if value is not None:
+                whole_number(name, value, least)
+        if self.target_macs is not None:
+            check_target("target_macs", self.target_macs)
         if self.convention not in CONVENTIONS:
             raise ValueError(
                 f"convention is {self.convention!r}; expected {', '.join(CONVENTIONS)}."

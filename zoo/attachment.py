@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from zoo import backends, graph, heads
+from zoo.checks import whole_number
 from zoo.heads import Head
 from zoo.layers import FitResolution, classifier
 from zoo.model import EarlyExitModel
@@ -215,8 +216,8 @@ def _spread(crossings: Sequence[Any], exits: int | str) -> list[str]:
     """
     from zoo.layer_costs import node_macs
 
-    if exits != "auto" and exits < 1:
-        raise ValueError(f"exits is {exits}; expected 1 or more.")
+    if exits != "auto":
+        exits = whole_number("exits", exits, 1)
     spent, points = 0, {}
     for node, needed in crossings[:-1]:
         spent += node_macs(node)

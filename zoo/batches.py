@@ -37,7 +37,8 @@ def from_batches(
         flip: Whether a mirrored image keeps its class.
 
     Raises:
-        ValueError: Images or labels are not usable; see `from_arrays`.
+        ValueError: Images or labels are not usable, see `from_arrays`, or the batches
+            repeat without end.
 
     Example:
         >>> train, test = keras.utils.image_dataset_from_directory(
@@ -61,12 +62,13 @@ def from_batches(
 
 
 def _collected(batches: Iterable[tuple[Any, Any]], where: str) -> Split:
-    """All images, as bytes, and labels, as numbers of classes."""
+    """All images, as bytes, and all labels, as they are."""
+    from zoo import inputs
     from zoo.data import Split
 
     images, labels = [], []
     fractions = True  # whether all values lie in 0..1 and are no bytes
-    for batch in batches:
+    for batch in inputs.items(batches):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise ValueError(
                 f"{where}: a batch is a {type(batch).__name__}; expected a pair of "
@@ -85,10 +87,7 @@ def _collected(batches: Iterable[tuple[Any, Any]], where: str) -> Split:
             f"{where}: images have values in 0..1; expected 0..255. Leave out what "
             "rescales them."
         )
-    numbers = np.concatenate(labels)
-    if numbers.ndim == 2 and numbers.shape[1] > 1:
-        numbers = numbers.argmax(1)
-    return Split(np.concatenate(images), numbers.reshape(-1))
+    return Split(np.concatenate(images), np.concatenate(labels))
 
 
 def _bytes(images: np.ndarray, where: str) -> np.ndarray:

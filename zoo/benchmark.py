@@ -15,6 +15,7 @@ from keras import ops
 from zoo import training as trainings
 from zoo.architecture import Architecture, Stage
 from zoo.backends import compiled
+from zoo.checks import whole_number
 from zoo.classifier import EarlyExitClassifier
 from zoo.data import CIFAR10_CLASSES, Dataset, Split
 from zoo.model import EarlyExitModel
@@ -46,10 +47,8 @@ def benchmark(
     Raises:
         ValueError: There are fewer images than one batch, or a number is below 1.
     """
-    if batch_size < 1 or rounds < 1:
-        raise ValueError(
-            f"batch_size is {batch_size}, rounds {rounds}; expected 1 or more."
-        )
+    batch_size = whole_number("batch_size", batch_size, 1)
+    rounds = whole_number("rounds", rounds, 1)
     if len(images) < batch_size:
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}; pass more."
@@ -153,9 +152,8 @@ def training(
     Raises:
         ValueError: There are fewer images than one batch, or a number is below 1.
     """
+    batch_size = whole_number("batch_size", batch_size, 1)
     images = 20 * batch_size if images is None else images
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
     if images < batch_size:
         raise ValueError(
             f"{images} images do not fill a batch of {batch_size}; pass more."

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from zoo.checks import (
-    check_labels,
-    check_logits,
+    check_answers,
     check_rule,
     check_thresholds,
     require_length,
+    whole_number,
 )
 from zoo.cost import Cost
 from zoo.names import unknown
@@ -56,7 +56,7 @@ def temperatures(logits: Any, labels: Any) -> tuple[float, ...]:
         >>> found = zoo.exits.temperatures(logits, labels)
         >>> honest = logits / np.array(found)[:, None]
     """
-    logits, labels = _check(logits, labels)
+    logits, labels = check_answers(logits, labels)
     return tuple(
         _temperature(logits[:, k].astype(float), labels) for k in range(logits.shape[1])
     )
@@ -98,9 +98,8 @@ def calibration_error(logits: Any, labels: Any, bins: int = BINS) -> tuple[float
     Reference:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
-    logits, labels = _check(logits, labels)
-    if bins < 1:
-        raise ValueError(f"bins is {bins}; expected 1 or more.")
+    logits, labels = check_answers(logits, labels)
+    bins = whole_number("bins", bins, 1)
     sure = max_probability(logits.astype(float))
     gaps = sure - _right(logits, labels)
     places = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
@@ -132,7 +131,7 @@ def failure_auroc(
             the rule is unknown.
     """
     check_rule(rule)
-    logits, labels = _check(logits, labels)
+    logits, labels = check_answers(logits, labels)
     right = _right(logits, labels)
     return tuple(map(_auroc, RULES[rule](logits).T, right.T))
 
@@ -163,7 +162,7 @@ def oracle_accuracy(
     Raises:
         ValueError: Shapes do not fit, a label is out of range, or there is no sample.
     """
-    logits, labels = _check(logits, labels)
+    logits, labels = check_answers(logits, labels)
     in_use = np.ones(logits.shape[1], bool)
     if thresholds is not None:
         checked = check_thresholds(thresholds, count=logits.shape[1] - 1)
@@ -276,7 +275,7 @@ def thresholds_for_risk(
     if not points:
         raise ValueError("There is no operating point to choose from.")
     check_rule(rule)
-    logits, labels = _check(logits, labels)
+    logits, labels = check_answers(logits, labels)
     confidences, wrong = RULES[rule](logits), ~_right(logits, labels)
     samples, last = np.arange(len(labels)), logits.shape[1] - 1
     least = int(wrong[:, last].sum()) if risk == "gap" else 0
@@ -303,8 +302,3 @@ def thresholds_for_risk(
 def _right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether each exit is right, shape `(samples, exits)`."""
     return logits.argmax(-1) == labels[:, None]
-
-
-def _check(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    logits = check_logits(logits)
-    return logits, check_labels(labels, len(logits), logits.shape[-1])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.names import unknown
+from zoo.names import find
 from zoo.runtime import RULES
 
 
@@ -63,6 +63,22 @@ def check_thresholds(
         if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
             raise ValueError(f"{field}[{i}] is {threshold!r}; expected 0 to 1.")
     return tuple(float(threshold) for threshold in thresholds)
+
+
+def check_weights(
+    field: str, weights: Sequence[float], count: int
+) -> tuple[float, ...]:
+    """Return the weights of `count` exits as floats, or raise a ValueError."""
+    if len(weights) != count:
+        raise ValueError(
+            f"{field} has {len(weights)} entries; expected {count}, the final "
+            "classifier's last."
+        )
+    weights = tuple(map(float, weights))
+    for i, weight in enumerate(weights):
+        if not 0 <= weight < math.inf:  # so written, NaN is refused, too
+            raise ValueError(f"{field}[{i}] is {weight}; expected a number from 0.")
+    return weights
 
 
 def check_shares(field: str, shares: Sequence[float | None], count: int) -> None:
@@ -179,6 +195,12 @@ def check_labels(labels: Any, samples: int, num_classes: int) -> np.ndarray:
     return labels
 
 
+def check_answers(logits: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and the labels of the same samples; see the two checks."""
+    logits = check_logits(logits)
+    return logits, check_labels(labels, len(logits), logits.shape[-1])
+
+
 def _likeliest(probabilities: np.ndarray) -> np.ndarray:
     """The classes of one-hot or soft labels, which are checked."""
     if probabilities.dtype.kind not in "biuf":
@@ -194,5 +216,4 @@ def _likeliest(probabilities: np.ndarray) -> np.ndarray:
 
 def check_rule(rule: str) -> None:
     """Raise a ValueError if there is no such exit rule."""
-    if rule not in RULES:
-        raise ValueError(unknown("exit rule", rule, RULES))
+    find(RULES, "exit rule", rule)

@@ -19,13 +19,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.batches import from_batches as from_batches
+from zoo import built_in_data, npz
+from zoo.batches import from_batches
+from zoo.built_in_data import (
+    CIFAR10_CLASSES,
+    CIFAR100_CLASSES,
+    DATA_DIR_VARIABLE,
+    DIGITS_REPEAT,
+)
 from zoo.checks import check_labels, whole_number
 from zoo.folders import from_folder
 from zoo.names import add, unknown
 
-DATA_DIR_VARIABLE = "AEBNAS_DATA_DIR"
-DIGITS_REPEAT = 4  # 8x8 scans are enlarged to 32x32
+__all__ = [
+    "CIFAR100_CLASSES",
+    "CIFAR10_CLASSES",
+    "DATA_DIR_VARIABLE",
+    "DIGITS_REPEAT",
+    "Dataset",
+    "Loader",
+    "Split",
+    "from_arrays",
+    "from_batches",
+    "from_folder",
+    "load",
+    "names",
+    "path_of",
+    "register",
+]
 
 
 class Split(NamedTuple):
@@ -72,42 +93,6 @@ class Dataset:
             for array in split:
                 digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
-
-
-class _Source(NamedTuple):
-    """What is fixed about a set; see `Dataset`. `validation` counts images."""
-
-    validation: int
-    class_names: tuple[str, ...]
-    flip: bool
-
-
-CIFAR10_CLASSES = tuple(
-    "airplane automobile bird cat deer dog frog horse ship truck".split()
-)
-CIFAR100_CLASSES = tuple(
-    """
-    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
-    bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock
-    cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
-    forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
-    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
-    orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
-    possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
-    snail snake spider squirrel streetcar sunflower sweet_pepper table tank
-    telephone television tiger tractor train trout tulip turtle wardrobe whale
-    willow_tree wolf woman worm
-    """.split()
-)
-
-_DIGITS = tuple(map(str, range(10)))
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "flip")
-_SOURCES = {
-    "cifar10": _Source(5000, CIFAR10_CLASSES, True),
-    "cifar100": _Source(5000, CIFAR100_CLASSES, True),
-    "digits": _Source(180, _DIGITS, False),
-    "svhn_cropped": _Source(7325, _DIGITS, False),
-}
 
 
 Loader = Callable[[str | os.PathLike | None], Dataset]
@@ -176,8 +161,9 @@ def load(
             "only for one."
         )
     if path is not None:
-        known = path.stem in _SOURCES and path.stem != "digits"  # which has no file
-        return load(path.stem, path.parent) if known else _from_any_npz(path.stem, path)
+        if path.stem in built_in_data.IN_FILES:
+            return load(path.stem, path.parent)
+        return _from_npz(path.stem, path)
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if name in _LOADERS:
         found = _LOADERS[name](data_dir)
@@ -187,9 +173,9 @@ def load(
                 "zoo.data.Dataset, such as zoo.data.from_arrays makes."
             )
         return found
-    path = pathlib.Path(data_dir or ".") / f"{name}.npz"
-    if data_dir and path.is_file():
-        return _from_any_npz(name, path)
+    path = npz.find(name, data_dir)
+    if path is not None:
+        return _from_npz(name, path)
     if pathlib.Path(name).name != name or name.endswith(".npz"):
         raise FileNotFoundError(
             f"There is no folder of pictures {name}, nor such an .npz file."
@@ -202,28 +188,36 @@ def load(
 
 
 def _built_in(name: str, data_dir: str | os.PathLike | None) -> Dataset:
-    source = _SOURCES[name]
-    path = pathlib.Path(data_dir or ".") / f"{name}.npz"
-    if name == "digits":
-        train, test = _digits()
-    elif data_dir and path.is_file():
-        train, test = _from_npz(path, len(source.class_names))
+    source, path = built_in_data.SOURCES[name], npz.find(name, data_dir)
+    if name not in built_in_data.IN_FILES:
+        train, test = built_in_data.digits()
+    elif path is not None:
+        train, test = (
+            _checked(*split, len(source.class_names), f"{path}, {part}")
+            for part, split in npz.parts(npz.read(path)).items()
+        )
     else:
-        train, test = _from_tfds(name, data_dir)
+        train, test = built_in_data.from_tfds(name, data_dir)
     return from_arrays(
         name, train, test, source.validation, source.class_names, source.flip
     )
 
 
-for _name in _SOURCES:
+for _name in built_in_data.SOURCES:
     register(_name)(partial(_built_in, _name))
+
+
+def _from_npz(name: str, path: pathlib.Path) -> Dataset:
+    """A file of any other name, which may also name its classes."""
+    arrays = npz.read(path)
+    return from_arrays(name, **npz.parts(arrays), **npz.about(arrays, path))
 
 
 def from_arrays(
     name: str,
-    train: Split,
-    test: Split,
-    validation: int | Split | None = None,
+    train: Split | tuple[Any, Any],
+    test: Split | tuple[Any, Any],
+    validation: int | Split | tuple[Any, Any] | None = None,
     class_names: Sequence[str] | None = None,
     flip: bool = False,
 ) -> Dataset:
@@ -311,65 +305,6 @@ def _held_out(name: str, train: Split, test: Split, count: int) -> tuple[Split, 
     )
 
 
-def _digits() -> tuple[Split, Split]:
-    """scikit-learn's scans of handwritten digits; every fifth one is for testing."""
-    from sklearn.datasets import load_digits
-
-    scans, labels = load_digits(return_X_y=True)
-    images = np.round(scans.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    images = images.repeat(DIGITS_REPEAT, 1).repeat(DIGITS_REPEAT, 2).repeat(3, 3)
-    test = np.arange(len(labels)) % 5 == 4
-    labels = labels.astype(np.int64)
-    return Split(images[~test], labels[~test]), Split(images[test], labels[test])
-
-
-def _from_any_npz(name: str, path: pathlib.Path) -> Dataset:
-    """A file of any other name, which may also name its classes."""
-    arrays = _read_npz(path)
-    named = arrays.get("class_names")
-    if named is not None:
-        named = [str(each) for each in named.reshape(-1)]
-    return from_arrays(
-        name,
-        Split(arrays["x_train"], arrays["y_train"]),
-        Split(arrays["x_test"], arrays["y_test"]),
-        class_names=named,
-        flip=_flag(arrays.get("flip", np.array(False)), path),
-    )
-
-
-def _flag(value: np.ndarray, path: pathlib.Path) -> bool:
-    if value.size != 1 or value.dtype.kind not in "bui":
-        raise ValueError(f"{path}: flip is {value!r}; expected True or False.")
-    return bool(value.item())
-
-
-def _from_npz(path: pathlib.Path, num_classes: int) -> tuple[Split, Split]:
-    arrays = _read_npz(path)
-    train, test = (
-        _checked(
-            arrays[f"x_{part}"], arrays[f"y_{part}"], num_classes, f"{path}, {part}"
-        )
-        for part in ("train", "test")
-    )
-    return train, test
-
-
-def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key in _ARRAYS}
-            for part in ("train", "test"):
-                arrays[f"x_{part}"]
-                arrays[f"y_{part}"]
-    except Exception as error:  # a damaged archive can raise nearly anything
-        raise ValueError(
-            f"{path} is not readable as a data set: {str(error) or type(error)}. "
-            "Expected the arrays x_train, y_train, x_test and y_test."
-        ) from error
-    return arrays
-
-
 def _checked(images: Any, labels: Any, num_classes: int, where: str) -> Split:
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim and not len(images):
@@ -402,41 +337,10 @@ def path_of(
         data_dir: Where to look first, as for `load`.
     """
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if name in names() or (
-        data_dir and pathlib.Path(data_dir, f"{name}.npz").is_file()
-    ):
+    if name in names() or npz.find(name, data_dir) is not None:
         return None
     for place in (data_dir, ".") if data_dir else (".",):
         path = pathlib.Path(place, name)
         if path.is_dir() or (path.suffix == ".npz" and path.is_file()):
             return path
     return None
-
-
-def _from_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Split, Split]:
-    provide = (
-        f"Put {name}.npz (arrays x_train, y_train, x_test, y_test) into a folder and "
-        f"name it with data_dir or {DATA_DIR_VARIABLE}, or install "
-        "tensorflow-datasets, which downloads it where there is network access: "
-        "pip install tensorflow-datasets."
-    )
-    where = f" in {data_dir}" if data_dir else ""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise FileNotFoundError(f"No {name}.npz{where}. {provide}") from error
-    splits: list[Split] = []
-    try:
-        for part in ("train", "test"):
-            arrays = tfds.load(
-                name, split=part, data_dir=data_dir, batch_size=-1, as_supervised=True
-            )
-            images, labels = tfds.as_numpy(arrays)
-            splits.append(Split(images, labels.astype(np.int64)))
-    except Exception as error:  # tfds raises many kinds when it cannot download
-        reason = str(error).strip().splitlines()
-        raise FileNotFoundError(
-            f"No {name}.npz{where}, and tensorflow-datasets could not provide it "
-            f"({type(error).__name__}: {reason[0] if reason else ''}). {provide}"
-        ) from error
-    return splits[0], splits[1]

@@ -25,6 +25,7 @@ from zoo.calibration import (
     thresholds_for_risk,
 )
 from zoo.checks import (
+    check_answers,
     check_labels,
     check_logits,
     check_rule,
@@ -48,6 +49,7 @@ __all__ = [
     "Evaluation",
     "OperatingPoint",
     "calibration_error",
+    "check_grid",
     "check_labels",
     "check_rule",
     "confidence",
@@ -338,7 +340,7 @@ class _Grid:
 
 
 def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
-    logits = check_logits(logits)
+    logits, labels = check_answers(logits, labels)
     if not isinstance(cost, Cost):
         raise TypeError(f"cost is a {type(cost).__name__}; expected a zoo.Cost.")
     if len(cost.backbone) != logits.shape[1]:
@@ -346,4 +348,4 @@ def _check(logits: Any, labels: Any, cost: Cost) -> tuple[np.ndarray, np.ndarray
             f"The cost is of a network with {len(cost.backbone)} exits, including the "
             f"final one; the logits have {logits.shape[1]}."
         )
-    return logits, check_labels(labels, len(logits), logits.shape[-1])
+    return logits, labels

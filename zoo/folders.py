@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from zoo import pictures
+from zoo.checks import whole_number
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
@@ -127,10 +128,7 @@ def from_folder(
 
 
 def _check(size: int, shares: dict[str, float], errors: str) -> None:
-    if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
-        raise ValueError(
-            f"size is {size!r}; expected a whole number of pixels, from 1."
-        )
+    whole_number("size", size, 1)
     for part, share in shares.items():
         if not isinstance(share, numbers.Real) or not 0 < share < 1:
             raise ValueError(f"{part} is {share!r}; expected a share between 0 and 1.")

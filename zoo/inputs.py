@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.checks import check_labels
+
 LARGEST = 511  # a resize may overshoot 255; what lies above has more than 8 bits
 
 
@@ -111,6 +113,32 @@ def check_kind(images: Any) -> None:
         )
 
 
+def check_arrays(
+    images: Any, labels: Any, expected: Sequence[int | None], num_classes: int
+) -> None:
+    """Check what goes to Keras's `fit`, `evaluate` or `predict`, as far as is cheap.
+
+    Data in batches and tensors pass unread.
+
+    Args:
+        images: What Keras calls x.
+        labels: What it calls y, or None.
+        expected: The shape of the model's input.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: Images or labels in arrays are not usable.
+        TypeError: The images are nothing that Keras takes.
+    """
+    if isinstance(images, np.ndarray):
+        check_shape(images, expected)
+        check_values(images)
+    elif not is_batched(images):
+        check_kind(images)
+    if isinstance(labels, np.ndarray):
+        check_labels(labels, len(labels), num_classes)
+
+
 def is_batched(data: Any) -> bool:
     """Whether data comes in batches: a `tf.data.Dataset`, `PyDataset` or iterable."""
     if isinstance(data, keras.utils.PyDataset):
@@ -131,18 +159,7 @@ def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     Raises:
         ValueError: The data never ends, or an item is something else.
     """
-    cardinality = getattr(data, "cardinality", None)
-    endless = cardinality is not None and int(cardinality()) == -1
-    items: Iterable[Any] = data
-    if isinstance(data, keras.utils.PyDataset):
-        endless = data.num_batches is None
-        items = (data[i] for i in range(data.num_batches or 0))
-    if endless:
-        raise ValueError(
-            "The data set repeats without end; pass one that ends, such as "
-            "dataset.take(100)."
-        )
-    for item in items:
+    for item in items(data):
         parts = item if isinstance(item, (tuple, list)) else (item,)
         if isinstance(item, dict) or not 1 <= len(parts) <= 3:
             raise ValueError(
@@ -151,6 +168,29 @@ def batches(data: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
             )
         labels = _as_array(parts[1], "labels") if len(parts) > 1 else None
         yield _as_array(parts[0], "images"), labels
+
+
+def items(data: Any) -> Iterable[Any]:
+    """What data in batches consists of.
+
+    Args:
+        data: See `is_batched`.
+
+    Raises:
+        ValueError: The data never ends.
+    """
+    cardinality = getattr(data, "cardinality", None)
+    endless = cardinality is not None and int(cardinality()) == -1
+    found: Iterable[Any] = data
+    if isinstance(data, keras.utils.PyDataset):
+        endless = data.num_batches is None
+        found = (data[i] for i in range(data.num_batches or 0))
+    if endless:
+        raise ValueError(
+            "The data set repeats without end; pass one that ends, such as "
+            "dataset.take(100)."
+        )
+    return found
 
 
 def whole(images: Any, labels: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +13,13 @@ import numpy as np
 from keras import ops
 
 from zoo import backends, exits, inputs, losses, records, tensors, weights
-from zoo.checks import check_number, check_target, check_thresholds, whole_number
+from zoo.checks import (
+    check_number,
+    check_target,
+    check_thresholds,
+    check_weights,
+    whole_number,
+)
 from zoo.cost import Cost, count
 from zoo.exits import OperatingPoint
 from zoo.inference import Segments
@@ -99,7 +104,7 @@ class EarlyExitModel(keras.Model):
         (self.final_features,) = features[early:] or backends.call_of(logits[-1]).inputs
         # Held in an object that Keras does not look into: neither metrics nor segments
         # belong to the weights.
-        self._untracked = _Untracked(len(logits))
+        self._untracked = _Untracked(tensors.means(len(logits)))
         self.macs: Cost = count(self) if cost is None else cost
         self.frontier = tuple(
             point
@@ -158,17 +163,8 @@ class EarlyExitModel(keras.Model):
 
     @exit_weights.setter
     def exit_weights(self, values: Sequence[float] | None) -> None:
-        if values is not None and len(values) != self.num_exits:
-            raise ValueError(
-                f"exit_weights has {len(values)} entries; expected {self.num_exits}, "
-                "the final classifier's last."
-            )
-        values = None if values is None else tuple(map(float, values))
-        for i, weight in enumerate(values or ()):
-            if not 0 <= weight < math.inf:  # so written, NaN is refused, too
-                raise ValueError(
-                    f"exit_weights[{i}] is {weight}; expected a number from 0."
-                )
+        if values is not None:
+            values = check_weights("exit_weights", values, self.num_exits)
         self._exit_weights = values
         self._forget_compiled_steps()
 
@@ -411,23 +407,16 @@ class EarlyExitModel(keras.Model):
 
     def update_exit_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None):
         """Update `exit_metrics`; returns the logits that the exit rule chooses."""
-        confidences = tensors.RULES[self.exit_rule](y_pred)
-        taken = ops.one_hot(
-            tensors.first_exit(confidences, self.thresholds), self.num_exits
+        values, chosen = tensors.measured(
+            y_pred,
+            losses.classes(y, self.num_classes),
+            self.thresholds,
+            self.exit_rule,
+            self.macs.per_exit_at(self.thresholds),
         )
-        y = losses.classes(y, self.num_classes)
-        correct = ops.cast(
-            ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y[:, None]), "float32"
-        )
-        spent = ops.convert_to_tensor(self.macs.per_exit_at(self.thresholds), "float32")
-        values = [
-            ops.sum(correct * taken, -1),
-            *(correct[:, k] for k in range(self.num_exits)),
-            ops.sum(taken * spent, -1),
-        ]
         for metric, value in zip(self.exit_metrics, values):
             metric.update_state(value, sample_weight)
-        return ops.sum(y_pred * ops.cast(taken[:, :, None], y_pred.dtype), axis=1)
+        return chosen
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """Keras's `fit`; images and labels in arrays are checked first.
@@ -439,7 +428,7 @@ class EarlyExitModel(keras.Model):
             ValueError: Images or labels in arrays are not usable.
             FloatingPointError: The weights became NaN or infinite.
         """
-        self._check_arrays(x, y)
+        inputs.check_arrays(x, y, self.inputs[0].shape, self.num_classes)
         self.weights_change()
         history = super().fit(x, y, *args, **kwargs)
         broken = weights.not_finite(self)
@@ -453,22 +442,13 @@ class EarlyExitModel(keras.Model):
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Keras's `evaluate`; images and labels in arrays are checked first."""
-        self._check_arrays(x, y)
+        inputs.check_arrays(x, y, self.inputs[0].shape, self.num_classes)
         return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """Keras's `predict`, the logits of every exit; arrays are checked first."""
-        self._check_arrays(x)
+        inputs.check_arrays(x, None, self.inputs[0].shape, self.num_classes)
         return super().predict(x, *args, **kwargs)
-
-    def _check_arrays(self, images: Any, labels: Any = None) -> None:
-        if isinstance(images, np.ndarray):
-            inputs.check_shape(images, self.inputs[0].shape)
-            inputs.check_values(images)
-        elif not inputs.is_batched(images):
-            inputs.check_kind(images)
-        if isinstance(labels, np.ndarray):
-            exits.check_labels(labels, len(labels), self.num_classes)
 
     def weights_change(self) -> None:
         """Forget what was measured with the weights that a training is to change."""
@@ -543,12 +523,8 @@ class EarlyExitModel(keras.Model):
 class _Untracked:
     """What a model keeps that is neither weight nor configuration."""
 
-    def __init__(self, num_exits: int) -> None:
-        names = [f"exit{k}_accuracy" for k in range(1, num_exits)]
-        self.metrics = [
-            keras.metrics.Mean(name)
-            for name in ("accuracy", *names, "final_accuracy", "average_macs")
-        ]
+    def __init__(self, metrics: list[keras.metrics.Metric]) -> None:
+        self.metrics = metrics
         self.segments: dict[tuple[bool, ...], Segments] = {}
         self.backbone: keras.Model | None = None
         self.heads: tuple[keras.Model, ...] | None = None

@@ -149,11 +149,20 @@ def read(path: str | os.PathLike, *kinds: type[R], assume: type[R] | None = None
         ValueError: The file is damaged, holds another kind, or was written by a newer
             version; the message says which.
     """
+    return from_dict(read_json(path), *kinds, where=str(path), assume=assume)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a file of a record holds, unchecked.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON.
+    """
     try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not JSON ({error}).") from error
-    return from_dict(data, *kinds, where=str(path), assume=assume)
 
 
 def from_dict(

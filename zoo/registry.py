@@ -1,6 +1,7 @@
 """Saved models: folders of `config.json`, `model.weights.h5` and `card.md`.
 
-Listing, describing and choosing models needs no Keras; loading and saving does.
+Listing, describing and choosing models needs no Keras; loading and saving does. How
+models are chosen by a budget is in `zoo.fronts`, whose functions are here, too.
 """
 
 from __future__ import annotations
@@ -11,18 +12,32 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from zoo import exits, files, records
+from zoo import files, records
 from zoo.cards import render
-from zoo.exits import OperatingPoint
+from zoo.fronts import Front, ModelPoint, operating_points, pareto
 from zoo.model_record import DataRecord, ModelRecord, WeightsRecord
 from zoo.names import unknown, valid_name
 
 if TYPE_CHECKING:
     from zoo.data import Dataset
     from zoo.model import EarlyExitModel
+
+__all__ = [
+    "Front",
+    "ModelPoint",
+    "card",
+    "is_keras_file",
+    "list_models",
+    "load",
+    "operating_points",
+    "pareto",
+    "record",
+    "save",
+    "update",
+]
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
@@ -181,74 +196,6 @@ def _build(description: dict[str, Any], where: str) -> EarlyExitModel:
         raise
     except Exception as error:  # Keras raises many kinds for a broken configuration
         raise ValueError(f"{where} is damaged: {error}") from error
-
-
-@dataclass(frozen=True)
-class ModelPoint(OperatingPoint):
-    """An operating point, and the `model` that has it."""
-
-    model: str = ""
-
-
-class Front(tuple[ModelPoint, ...]):
-    """Operating points of several models, cheapest first; see `pareto`."""
-
-    def best(self, max_macs: float) -> EarlyExitModel:
-        """Load the most accurate model within a budget, its thresholds set.
-
-        Args:
-            max_macs: Highest allowed average MACs per image, a count in the front's
-                convention.
-
-        Raises:
-            ValueError: The budget cannot be met; the message says what can.
-        """
-        point = exits.within_budget(self, max_macs)
-        model = load(point.model)
-        model.thresholds = point.thresholds
-        return model
-
-
-def pareto(data: str, convention: str = "standard") -> Front:
-    """The best settings of all pretrained models of a data set together.
-
-    Args:
-        data: The data set's name, such as "cifar10".
-        convention: How to count MACs; see `zoo.macs`.
-
-    Returns:
-        A `Front`: the operating points on the models' stored frontiers (accuracy and
-        average MACs on the validation split) that no other point dominates, cheapest
-        first.
-
-    Raises:
-        ValueError: No pretrained model belongs to the data set.
-
-    Example:
-        >>> model = zoo.pareto("cifar10").best(max_macs=3e6)
-    """
-    noted = {name: record(name).data for name in list_models()}
-    names = [name for name, owner in noted.items() if owner and owner.name == data]
-    if not names:
-        known = sorted({owner.name for owner in noted.values() if owner})
-        raise ValueError(unknown("data set with pretrained models", data, known))
-    points = [point for name in names for point in operating_points(name, convention)]
-    return Front(exits.pareto_optimal(points))
-
-
-def operating_points(
-    name: str | os.PathLike, convention: str = "standard"
-) -> list[ModelPoint]:
-    """The stored frontier of a model, its MACs in a convention.
-
-    Arguments and errors are those of `record` and `pareto`.
-    """
-    noted = record(name)
-    cost = noted.cost(convention)
-    return [
-        ModelPoint(**vars(exits.recount(point, cost)), model=str(name))
-        for point in noted.frontier
-    ]
 
 
 def save(

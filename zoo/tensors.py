@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from zoo.runtime import exit_limits
@@ -47,3 +48,47 @@ def first_exit(confidences: Any, thresholds: Sequence[float]) -> Any:
     """
     limits = ops.convert_to_tensor(exit_limits(thresholds), confidences.dtype)
     return ops.argmax(ops.cast(confidences >= limits, "int32"), axis=-1)
+
+
+def means(num_exits: int) -> list[keras.metrics.Metric]:
+    """The metrics of a network with exits, in the order in which `measured` gives them.
+
+    Args:
+        num_exits: Number of exits, the final classifier counted.
+    """
+    early = [f"exit{k}_accuracy" for k in range(1, num_exits)]
+    names = ("accuracy", *early, "final_accuracy", "average_macs")
+    return [keras.metrics.Mean(name) for name in names]
+
+
+def measured(
+    logits: Any,
+    classes: Any,
+    thresholds: Sequence[float],
+    rule: str,
+    macs: Sequence[int],
+) -> tuple[list[Any], Any]:
+    """What exits do for each sample.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`.
+        classes: The labels, integers of shape `(samples,)`.
+        thresholds: One per exit but the last.
+        rule: The confidence to use.
+        macs: MACs spent by a sample that leaves at each exit.
+
+    Returns:
+        Tensors of shape `(samples,)`: whether the exit rule is right, whether each exit
+        is, MACs spent; and the logits that the rule chooses, `(samples, classes)`.
+    """
+    count = logits.shape[1]
+    taken = ops.one_hot(first_exit(RULES[rule](logits), thresholds), count)
+    answers = ops.cast(ops.argmax(logits, -1), "int32")
+    correct = ops.cast(ops.equal(answers, classes[:, None]), "float32")
+    spent = ops.convert_to_tensor(macs, "float32")
+    values = [
+        ops.sum(correct * taken, -1),
+        *(correct[:, k] for k in range(count)),
+        ops.sum(taken * spent, -1),
+    ]
+    return values, ops.sum(logits * ops.cast(taken[:, :, None], logits.dtype), axis=1)

@@ -16,6 +16,7 @@ from zoo.architecture import EXIT_POSITIONS
 from zoo.cost import CONVENTIONS
 from zoo.terminal import (
     CommandLine,
+    add_data_dir,
     add_load,
     add_no_flip,
     add_size,
@@ -60,7 +61,7 @@ def add(commands: CommandLine) -> None:
         str,
         f"{', '.join(data.names())}, a folder of pictures or an .npz file",
     )
-    option("data_dir", pathlib.Path, "folder of NAME.npz or of tensorflow-datasets")
+    add_data_dir(command)
     add_size(command)
     add_no_flip(command)
     option("method", str, "see above", metavar="NAME")

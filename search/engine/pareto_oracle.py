@@ -15,6 +15,7 @@ from search import objectives as limits
 from search import pareto
 from search.engine.guards import check_id, read_json, synchronized
 from search.objectives import Constraint, Directed, Objectives, check_numbers
+from zoo.checks import whole_number
 from zoo.files import write_text
 
 ENDS = (TrialStatus.COMPLETED, TrialStatus.FAILED, TrialStatus.INVALID)
@@ -72,8 +73,7 @@ class ParetoOracle(keras_tuner.Oracle):
             "max_failures": (max_failures, 1),
         }
         for name, (value, low) in least.items():
-            if not isinstance(value, (int, np.integer)) or value < low:
-                raise ValueError(f"{name} is {value!r}; expected {low} or more.")
+            whole_number(name, value, low)
         self.objectives = Objectives(objectives)
         first = self.objectives.objectives[0]
         super().__init__(

@@ -16,6 +16,7 @@ from search.objectives import Directed
 from search.proposers import CompletedTrial, Known, Predictions, Proposal, Proposer
 from search.records import Iteration, Ranking
 from search.space import SearchSpace, SpaceExhaustedError, shown
+from zoo.checks import whole_number
 
 
 class ProposerOracle(ParetoOracle):
@@ -47,8 +48,7 @@ class ProposerOracle(ParetoOracle):
         batch_size: int = 8,
         **kwargs: Any,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected 1 or more.")
+        batch_size = whole_number("batch_size", batch_size, 1)
         super().__init__(
             objectives,
             hyperparameters=hyperparameters(space),
@@ -58,7 +58,7 @@ class ProposerOracle(ParetoOracle):
         )
         self.proposer = proposer
         self.space = space
-        self.batch_size = int(batch_size)
+        self.batch_size = batch_size
         self.error: Exception | None = None
         self._queue: list[list[int]] = []
         self._predictions: list[Predictions] = []

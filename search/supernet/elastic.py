@@ -76,7 +76,7 @@ def forward(
 
 
 def _prepared(images: Any, resolution: Any) -> Any:
-    """Bilinear resize and normalisation, as `zoo.layers.preprocess`."""
+    """Bilinear resize and normalisation, as in `zoo.backbones.ofa_mobilenet_v3`."""
     images = tf.cast(images, tf.float32)
     height, width = size_of(images)
     if not (_is_static(resolution) and height == width == resolution):

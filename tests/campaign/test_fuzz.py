@@ -29,7 +29,6 @@ NUMBERS = st.one_of(
     st.sampled_from([0.0, 1.0, 0.5, 1e308, -1e308, 1e-308]),
 )
 PLAIN = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8))
-DEEP = st.integers(50, 3000).map(lambda n: json.loads("[" * 50 + "]" * 50) if n else n)
 JUNK = st.recursive(
     PLAIN,
     lambda inner: st.one_of(

@@ -459,7 +459,7 @@ def test_options_become_settings(options, expected, run, tmp_path, monkeypatch):
     run("run", "--directory", folder, "--data-dir", tmp_path, *options.split())
     ((settings, where, named),) = calls
     assert settings == Settings(**expected)
-    assert (where, named["data_dir"]) == (folder, tmp_path)
+    assert (where, named["data_dir"]) == (folder, str(tmp_path))
 
 
 def test_the_data_may_be_a_folder_of_pictures(capsys, tmp_path, monkeypatch):

@@ -53,6 +53,7 @@ def test_validation_images_are_held_out(validation, count):
         (batches(np.full(IMAGES.shape, np.nan)), "values in nan..nan"),
         (batches().unbatch(), r"have the shape \(4, 5, 3\).* Call batch"),
         (batches().map(lambda x, y: x), "a batch is a .*Tensor; expected a pair"),
+        (batches().repeat(), "repeats without end"),
         ([], "mine, train: there are no images"),
         ([(IMAGES, LABELS), (IMAGES[:, 1:], LABELS)], "images differ in size"),
         ([(IMAGES[..., :1], LABELS)], r"uint8 of shape \(30, 4, 5, 1\)"),

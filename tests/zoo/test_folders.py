@@ -256,7 +256,7 @@ def test_pictures_that_take_too_much_memory_are_refused_before_they_are_read(pla
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"size": 0}, "size is 0; expected a whole number of pixels"),
+        ({"size": 0}, "size is 0; expected 1 or more"),
         ({"size": 3.5}, "size is 3.5; expected a whole"),
         ({"test": 0}, "test is 0; expected a share between 0 and 1"),
         ({"validation": "a"}, "validation is 'a'; expected a share"),

@@ -13,6 +13,7 @@ from zoo.terminal import add_data_dir, add_load, add_size
 if TYPE_CHECKING:
     from zoo.data import Dataset
     from zoo.model import EarlyExitModel
+    from zoo.model_record import DataRecord
 
 
 def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
@@ -112,14 +113,9 @@ def model_and_data(
     """
     from zoo import data, registry
 
-    own_file = registry.is_keras_file(options.model)
-    noted = None if own_file else registry.record(options.model).data
+    noted = recorded_data(options.model, needed=options.data is None)
     name, size = options.data, options.size
     if name is None:
-        if noted is None:
-            raise ValueError(
-                f"{options.model} records no data set; name one with --data."
-            )
         name = noted.name
     path = data.path_of(name, options.data_dir)
     pictures = path is not None and path.is_dir()
@@ -138,6 +134,24 @@ def model_and_data(
             f"folders in {name} are {', '.join(dataset.class_names)}."
         )
     return model, dataset
+
+
+def recorded_data(source: str, needed: bool) -> DataRecord | None:
+    """What a model's record says of its data set, if it has one.
+
+    Args:
+        source: The model.
+        needed: Whether no other data set is named.
+
+    Raises:
+        ValueError: There is no record of a data set, and it is needed.
+    """
+    from zoo import registry
+
+    noted = None if registry.is_keras_file(source) else registry.record(source).data
+    if noted is None and needed:
+        raise ValueError(f"{source} records no data set; name one with --data.")
+    return noted
 
 
 def load_data(options: argparse.Namespace, name: str, **pictures: Any) -> Dataset:

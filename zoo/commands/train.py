@@ -144,8 +144,6 @@ def _data(options: argparse.Namespace) -> str:
     Raises:
         ValueError: None is given, and the initial weights record none.
     """
-    from zoo import registry
-
     if options.data is not None:
         return options.data
     source = options.initial_weights
@@ -153,10 +151,7 @@ def _data(options: argparse.Namespace) -> str:
         if pathlib.Path(options.architecture).is_file():
             return "digits"
         source = options.architecture
-    noted = None if registry.is_keras_file(source) else registry.record(source).data
-    if noted is None:
-        raise ValueError(f"{source} records no data set; name one with --data.")
-    return noted.name
+    return shared.recorded_data(source, needed=True).name
 
 
 def _initial(source: str, dataset: Dataset) -> EarlyExitModel:

@@ -39,7 +39,7 @@ class Recipe:
         temperature: Of the softmax in the distillation.
         soft_exits: Train as NACHOS does, in three phases: the final exit alone; then
             the mixture of all exits by their confidences, plus `cost_weight` x L_cost;
-            then also `peak_weight` x L_peak. See `zoo.soft_exits`.
+            then also `peak_weight` x L_peak. See `zoo.training.soft_exits`.
         phases: Shares of the training that the first two phases take.
         macs_limit: Average MACs above which L_cost counts; None: no such term.
         convention: How the limit counts MACs; see `zoo.macs`.
