@@ -1,5 +1,5 @@
 # make demo      measure the pretrained digits model, from nothing
-# make check     lint, and the tests that build no network: under a minute once installed
+# make check     lint, and the tests that build no network and are quick: about a minute
 # make test      lint and all tests, from nothing, in two processes
 # make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
 # make lint      the linter alone
@@ -18,7 +18,7 @@ demo: $(VENV)/demo.done
 	$(BIN)/aebnas zoo evaluate aebnas_digits
 
 check: lint
-	$(BIN)/python -m pytest --quick
+	$(BIN)/python -m pytest --quick -n 2 --dist loadfile --no-loadscope-reorder
 
 # A file's tests share networks that are built once, so they stay in one process.
 test: lint

@@ -23,7 +23,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--quick",
         action="store_true",
-        help="skip the tests that build a network or start a process",
+        help="skip the tests that build a network, start a process or take long",
     )
     parser.addoption(
         "--campaign", action="store_true", help="run every case of tests/campaign"
@@ -45,11 +45,24 @@ LONGEST = (
     "test_resume.py",
     "test_workers.py",
     "test_settings.py",
+    "test_network.py",
+    "test_tuner.py",
+    "test_surrogate.py",
+    "test_tables.py",
+    "test_page.py",
+    "test_verify.py",
+    "test_attachment.py",
+    "test_experiments.py",
+    "test_search.py",
+    "test_contents.py",
+    "test_model.py",
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Put the tests of the files that take longest first."""
+def pytest_collection_modifyitems(config, items):
+    """Put the files that take longest first; with --quick leave them out."""
+    if config.getoption("--quick"):
+        items[:] = [item for item in items if item.path.name not in LONGEST]
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
