@@ -184,11 +184,18 @@ def _pixels(data: DataRecord) -> str:
 def _command(record: ModelRecord) -> str:
     """The command that repeats the recorded training."""
     facts, recipe = record.training or {}, record.recipe or {}
-    source = "--initial-weights" if record.initial_weights else "--architecture"
+    source = "--architecture"
+    if record.initial_weights:
+        source = "--initial-weights"
+    elif facts.get("backbone"):
+        source = "--backbone"
     chosen = facts.get("thresholds") or {}
     weights = record.config.get("exit_weights") or ()
     options = {
-        source: record.initial_weights or record.name,
+        source: record.initial_weights or facts.get("backbone") or record.name,
+        "--resolution": facts.get("resolution"),
+        "--exits": " ".join(facts.get("exits") or ()) or None,
+        "--head": facts.get("head"),
         "--teacher": facts.get("teacher"),
         "--data": record.data and record.data.name,
         "--size": facts.get("size"),
@@ -209,7 +216,7 @@ def _command(record: ModelRecord) -> str:
     given = (
         f"{key} {value}".rstrip() for key, value in options.items() if value is not None
     )
-    return " \\\n  ".join(["python -m zoo train", *given])
+    return " \\\n  ".join(["aebnas zoo train", *given])
 
 
 def _facts(facts: dict[str, Any]) -> str:

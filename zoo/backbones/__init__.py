@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from zoo import lazy
+from zoo.backbones.registry import BACKBONES, Backbone, get, register
 
 if TYPE_CHECKING:
     from zoo.backbones.lite import efficientnet_lite
@@ -16,4 +17,4 @@ else:
         },
     )
 
-__all__ = ["efficientnet_lite", "vit"]
+__all__ = ["BACKBONES", "Backbone", "efficientnet_lite", "get", "register", "vit"]

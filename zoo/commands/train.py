@@ -1,4 +1,4 @@
-"""The command train: train an architecture, or a model further, and write a folder."""
+"""The command train: train a network, or a model further, and write a folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import json
 import pathlib
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from zoo import backbones, heads
 from zoo.commands import options as shared
 from zoo.terminal import (
     CommandLine,
@@ -17,6 +19,7 @@ from zoo.terminal import (
     print_json,
     print_table,
 )
+from zoo.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from zoo.architecture import Architecture
@@ -40,7 +43,8 @@ def add(commands: CommandLine) -> None:
         "Train a network and write a model folder.",
         "Give the same command again after an interruption: it continues. The folder\n"
         "gets config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
-        "the training's log.csv and checkpoint.",
+        "the training's log.csv and checkpoint.\n\n"
+        f"Networks for --backbone:\n{_listed(backbones.BACKBONES.values())}",
         keras=True,
     )
     network = sub.add_mutually_exclusive_group(required=True)
@@ -56,13 +60,38 @@ def add(commands: CommandLine) -> None:
         help="train this model further; on a data set other than its own, with new "
         "classifiers",
     )
-    shared.add_data(sub, own="the model's own; digits for an architecture in a file")
+    network.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="give exits to this network and train it: a name from the list above, or "
+        "a .keras file with a network of images in 0..255",
+    )
+    sub.add_argument(
+        "--exits",
+        nargs="+",
+        metavar="E",
+        help="of --backbone: how many, or the layers they follow; see zoo.cut_points "
+        "(default: 3, or fewer where there are fewer places)",
+    )
+    sub.add_argument(
+        "--head",
+        metavar="NAME",
+        help=f"of the exits of --backbone: {', '.join(heads.names())} (default: "
+        "linear, or token for a transformer)",
+    )
+    sub.add_argument(
+        "--resolution",
+        type=int,
+        metavar="R",
+        help="height and width that --backbone resizes pictures to (default: its own)",
+    )
+    shared.add_data(sub, own="the model's own, else digits")
     add_no_flip(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument(
         "--recipe",
-        default="long",
-        help="paper, long, short or finetune (default: long)",
+        help=f"{', '.join(RECIPES)} (default: long; for --backbone the one that suits "
+        "it)",
     )
     for name, kind in CHANGES.items():
         flag = f"--{name.replace('_', '-')}"
@@ -82,6 +111,9 @@ def add(commands: CommandLine) -> None:
     add_json(sub)
 
 
+OF_BACKBONE = ("backbone", "exits", "head", "resolution")
+
+
 def train(options: argparse.Namespace) -> None:
     """Train, choose thresholds, measure and save."""
     import keras
@@ -91,9 +123,13 @@ def train(options: argparse.Namespace) -> None:
 
     if not options.out:  # which would be the current folder
         raise ValueError("--out is empty; expected the name of a folder.")
+    if options.backbone is None:
+        for name in OF_BACKBONE:
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is an option of --backbone alone.")
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
-        options.recipe, **{k: v for k, v in changes.items() if v is not None}
+        _recipe(options), **{k: v for k, v in changes.items() if v is not None}
     )
     pictures = {"size": options.size, "flip": options.flip}
     dataset = shared.load_data(options, _data(options), **pictures)
@@ -102,6 +138,8 @@ def train(options: argparse.Namespace) -> None:
         model = _initial(options.initial_weights, dataset)
         if options.exit_weights:
             model.exit_weights = options.exit_weights
+    elif options.backbone is not None:
+        model = _attached(options, dataset)
     else:
         model = EarlyExitClassifier(
             architecture(options.architecture),
@@ -125,6 +163,7 @@ def train(options: argparse.Namespace) -> None:
         notes=options.note,
         facts={
             "initial_weights": options.initial_weights,
+            **{name: getattr(options, name) for name in OF_BACKBONE},
             "teacher": options.teacher,
             **{key: value for key, value in pictures.items() if value is not None},
         },
@@ -138,6 +177,38 @@ def train(options: argparse.Namespace) -> None:
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
 
 
+def _recipe(options: argparse.Namespace) -> str:
+    """The name of the recipe: the one given, else the one that suits the network."""
+    if options.recipe is not None:
+        return options.recipe
+    if options.backbone is not None:
+        return backbones.get(options.backbone).recipe
+    return "long"
+
+
+def _listed(known: Iterable[backbones.Backbone]) -> str:
+    return "\n".join(f"  {each.name:6} {each.summary}" for each in known)
+
+
+def _attached(options: argparse.Namespace, dataset: Dataset) -> EarlyExitModel:
+    """The backbone that the options name, with exits."""
+    from zoo.attachment import attach
+
+    exits = options.exits or ["auto"]
+    if len(exits) == 1:
+        (exits,) = exits
+        if exits.isdecimal():
+            exits = int(exits)
+    return attach(
+        backbones.get(options.backbone).build(options.resolution),
+        exits,
+        dataset.num_classes,
+        options.head,
+        exit_weights=options.exit_weights,
+        class_names=dataset.class_names,
+    )
+
+
 def _data(options: argparse.Namespace) -> str:
     """The name of the data set: the one given, else the model's own.
 
@@ -147,6 +218,8 @@ def _data(options: argparse.Namespace) -> str:
     if options.data is not None:
         return options.data
     source = options.initial_weights
+    if options.backbone is not None:
+        return "digits"
     if source is None:
         if pathlib.Path(options.architecture).is_file():
             return "digits"

@@ -1,7 +1,20 @@
 """Training: recipes, one compiled step with augmentation in it, resume after a kill."""
 
-from zoo.training.loop import TrainingResult, train
+from typing import TYPE_CHECKING
+
+from zoo import lazy
 from zoo.training.recipes import RECIPES, Recipe, recipe
-from zoo.training.trainer import augment
+
+if TYPE_CHECKING:
+    from zoo.training.loop import TrainingResult, train
+    from zoo.training.trainer import augment
+else:
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        {
+            "zoo.training.loop": ("TrainingResult", "train"),
+            "zoo.training.trainer": ("augment",),
+        },
+    )
 
 __all__ = ["RECIPES", "Recipe", "TrainingResult", "augment", "recipe", "train"]

@@ -203,6 +203,18 @@ RECIPES = {
             freeze_normalisation=True,
             clip_norm=1.0,
         ),
+        # For a transformer from random weights.
+        Recipe(
+            "transformer",
+            epochs=60,
+            batch_size=64,
+            learning_rate=1e-3,
+            warmup_epochs=3,
+            weight_decay=0.05,
+            optimizer="adam",
+            clip_norm=1.0,
+            distillation=0.3,
+        ),
     )
 }
 
