@@ -836,3 +836,63 @@ def test_train_starts_from_a_file_of_keras(adjustable, tmp_path, first_digits):
     names = [layer.name for layer in adjustable.layers]
     classifiers = [name for name in names if name.endswith("classifier")]
     assert changed == [("other", name) for name in classifiers] != []
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A file with a network of two convolutions."""
+    images = x = keras.Input((16, 16, 3))
+    for k, width in enumerate((4, 8)):
+        x = keras.layers.Conv2D(width, 3, 2, activation="relu", name=f"layer{k}")(x)
+    path = tmp_path / "my network.keras"
+    keras.Model(images, x).save(path)
+    return path
+
+
+def test_train_gives_exits_to_a_backbone(run, network, tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    part = {"x": rng.integers(0, 256, (40, 8, 8, 3), np.uint8), "y": np.arange(40) % 10}
+    arrays = {f"{k}_{name}": v for k, v in part.items() for name in ("train", "test")}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(tmp_path))
+    given = {
+        "--backbone": network,
+        "--exits": "layer0",
+        "--head": "linear",
+        "--data": "mine",
+        "--recipe": "short",
+        "--epochs": 1,
+    }
+    out = tmp_path / "out"
+    arguments = [argument for pair in given.items() for argument in pair]
+    found = run("train", *arguments, "--json", "--out", out)
+    assert found["training"]["exits"] == ["layer0"]
+    model = zoo.load(out)
+    assert model.exit_names() == ("exit 1", "final")
+    assert model.exit_features[0].shape[1:] == (7, 7, 4)
+    command = zoo.card(out).partition("aebnas zoo ")[2].partition("```")[0]
+    again = dict(line.split(" ", 1) for line in command.split(" \\\n  ")[1:])
+    assert again.items() >= {flag: str(value) for flag, value in given.items()}.items()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--backbone", "lite"], "Did you mean 'lite"),
+        (["--backbone", "plain", "--exits", "layer9"], "Did you mean 'layer"),
+        (["--backbone", "plain", "--exits", "9"], "cut in 1 places"),
+        (["--backbone", "plain", "--head", "token"], "'token' does not fit features"),
+        (["--backbone", "plain", "--resolution", "32"], "leave the resolution out"),
+        (
+            ["--architecture", MODEL, "--head", "linear"],
+            "--head is an option of --b",
+        ),
+    ],
+)
+def test_train_refuses_what_does_not_fit_a_backbone(
+    fail, network, tmp_path, options, message
+):
+    options = [network if option == "plain" else option for option in options]
+    options += ["--data", "digits", "--out", tmp_path / "out"]
+    assert message in fail("train", *options)
+    assert not (tmp_path / "out").exists()
