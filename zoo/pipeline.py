@@ -20,6 +20,7 @@ from zoo.measure import Choice
 from zoo.model import EarlyExitModel
 from zoo.model_record import ModelRecord
 from zoo.training import Recipe, TrainingResult
+from zoo.training.teachers import Teacher
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def fit(
     folder: str | os.PathLike | None = None,
     *,
     seed: int = 1,
-    teacher: keras.Model | None = None,
+    teacher: Teacher | None = None,
     max_macs: float | None = None,
     target_macs: float | None = None,
     choose: Choice | None = None,
@@ -76,7 +77,8 @@ def fit(
         folder: Where the model is saved, for `zoo.load`, beside the training's
             checkpoint and log. None: it is not saved.
         seed: Seed of the order of the images and of the augmentation.
-        teacher: Model to distil from, where the recipe distils.
+        teacher: Model to distil from, where the recipe distils, or its logits; see
+            `zoo.training.teacher_logits`.
         max_macs: Choose the most accurate thresholds that spend at most this many MACs
             per image on average.
         target_macs: Choose the best thresholds by the paper's score for this many

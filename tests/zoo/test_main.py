@@ -896,3 +896,16 @@ def test_train_refuses_what_does_not_fit_a_backbone(
     options += ["--data", "digits", "--out", tmp_path / "out"]
     assert message in fail("train", *options)
     assert not (tmp_path / "out").exists()
+
+
+def test_logits_are_kept_for_distillation(run, fail, tmp_path, monkeypatch):
+    digits = data.load("digits")
+    few = dataclasses.replace(digits, train=digits.train.take(3))
+    monkeypatch.setattr(data, "load", lambda *_, **__: few)
+    path = tmp_path / "the logits.npy"
+    assert f"--teacher {path}" in run("logits", MODEL, "--out", path)
+    found = np.load(path)
+    expected = measure.predict(zoo.load(MODEL), few.train.images)[:, -1]
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-2, atol=1e-2)
+    assert "expected a name that ends in .npy" in fail("logits", MODEL, "--out", "a")
+    np.testing.assert_array_equal(train._teacher(str(path)), found)

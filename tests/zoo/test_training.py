@@ -18,7 +18,15 @@ import pytest
 
 import zoo
 from zoo import data, files, layers, training
-from zoo.training import Recipe, checkpoints, loop, recipe, train, trainer
+from zoo.training import (
+    Recipe,
+    checkpoints,
+    loop,
+    recipe,
+    teachers,
+    train,
+    trainer,
+)
 
 ROOT = pathlib.Path(zoo.__file__).parent.parent
 BRANCH = zoo.Branch((zoo.ConvModule(8),))
@@ -380,6 +388,38 @@ def test_distillation_changes_the_loss_and_not_the_teacher(
     assert teacher is None or teacher.trainable
 
 
+def test_a_teacher_s_logits_teach_as_the_teacher_does(dataset, teacher, tmp_path):
+    distilling = dataclasses.replace(
+        BRIEF, epochs=1, erase=0, augmentation="none", distillation=0.5
+    )
+    logits = training.teacher_logits(teacher, dataset)
+    assert logits.dtype == np.float16
+    assert logits.shape == (len(dataset.train.labels), 2, 10)
+    teachers.save(tmp_path / "logits.npy", logits)
+    losses = [
+        train(network(), dataset, distilling, teacher=each, verbose=0).final["loss"]
+        for each in (teacher, teachers.load(tmp_path / "logits.npy"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_mirrored_image_is_taught_by_the_logits_of_its_mirror_image(dataset, teacher):
+    images = dataset.train.images
+    mirrored = training.teacher_logits(
+        teacher,
+        dataclasses.replace(
+            dataset, train=dataset.train._replace(images=images[:, :, ::-1])
+        ),
+    )
+    logits = training.teacher_logits(teacher, dataset)
+    np.testing.assert_array_equal(mirrored, logits[:, ::-1])
+    batches = loop._Batches(dataset.train, len(images), 1, logits, mirrors=True)
+    (seen, taught), _ = batches[0]
+    answer = teacher.predict(seen, verbose=0)
+    np.testing.assert_allclose(answer, taught, rtol=1e-2, atol=0.1)
+    assert 0.3 < batches.mirrored.mean() < 0.7
+
+
 def test_the_recipe_of_the_paper_trains(dataset):
     paper = recipe("paper", epochs=1, batch_size=32)
     model = classifier(crop=paper.crop)
@@ -418,6 +458,26 @@ def test_a_teacher_of_other_classes_is_refused(dataset):
 def test_a_teacher_that_would_teach_nothing_is_refused(dataset, teacher):
     with pytest.raises(ValueError, match="distillation is 0"):
         train(network(), dataset, BRIEF, teacher=teacher)
+
+
+def test_logits_that_do_not_fit_the_images_are_refused(dataset, teacher, tmp_path):
+    distilling = dataclasses.replace(BRIEF, distillation=0.5)
+    logits = training.teacher_logits(teacher, dataset)
+    with pytest.raises(ValueError, match="expected .* 2, 10.: for each training image"):
+        train(network(), dataset, distilling, teacher=logits[1:])
+    logits[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="logits hold values that are NaN"):
+        train(network(), dataset, distilling, teacher=logits)
+    path = tmp_path / "logits.npy"
+    path.write_bytes(b"x")
+    with pytest.raises(ValueError, match="is no .npy file of numbers"):
+        teachers.load(path)
+
+
+def test_a_teacher_cannot_see_what_the_features_were_computed_of(dataset, teacher):
+    heads = dataclasses.replace(BRIEF, distillation=0.5, scheme="heads")
+    with pytest.raises(ValueError, match="pass the teacher's logits instead"):
+        train(network(), dataset, heads, teacher=teacher)
 
 
 def test_a_crop_that_the_model_does_not_have_is_refused(dataset):

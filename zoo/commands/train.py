@@ -1,4 +1,4 @@
-"""The command train: train a network, or a model further, and write a folder."""
+"""The commands train and logits: train a network; a teacher's logits, kept."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zoo.architecture import Architecture
     from zoo.data import Dataset
     from zoo.model import EarlyExitModel
+    from zoo.training.teachers import Teacher
 
 CHANGES = {
     "epochs": int,
@@ -36,7 +37,7 @@ CHANGES = {
 
 
 def add(commands: CommandLine) -> None:
-    """Declare the command."""
+    """Declare the commands."""
     sub = commands.command(
         "train",
         train,
@@ -104,11 +105,29 @@ def add(commands: CommandLine) -> None:
         help="weight of each exit's loss, the final one last (default: all 1)",
     )
     sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    sub.add_argument("--teacher", metavar="MODEL", help="model to distil from")
+    sub.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="model to distil from, or its logits: an .npy file that `logits` wrote",
+    )
     shared.add_budget(sub)
     sub.add_argument("--note", action="append", default=[], help="a line for the card")
     add_load(sub)
     add_json(sub)
+
+    sub = commands.command(
+        "logits",
+        logits,
+        "Write a model's logits for the training images, to distil from.",
+        "The file has the shape (images, 2, classes), in half precision: for every\n"
+        "training image and for its mirror image. `train --teacher FILE.npy` and\n"
+        "`search supernet train --teacher FILE.npy` read it, so that a large teacher\n"
+        "computes everything once instead of in every epoch.",
+        keras=True,
+    )
+    shared.add_model(sub)
+    shared.add_data(sub)
+    sub.add_argument("--out", required=True, metavar="FILE", help="an .npy file")
 
 
 OF_BACKBONE = ("backbone", "exits", "head", "resolution")
@@ -118,7 +137,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, choose thresholds, measure and save."""
     import keras
 
-    from zoo import cards, pipeline, records, registry, training
+    from zoo import cards, pipeline, records, training
     from zoo.classifier import EarlyExitClassifier
 
     if not options.out:  # which would be the current folder
@@ -147,7 +166,7 @@ def train(options: argparse.Namespace) -> None:
             exit_weights=options.exit_weights,
             crop=recipe.crop,
         )
-    teacher = registry.load(options.teacher) if options.teacher else None
+    teacher = _teacher(options.teacher)
     if not options.json:
         print(f"Training on {dataset.name}, {len(dataset.train.labels):,} images")
     record = pipeline.fit(
@@ -184,6 +203,31 @@ def _recipe(options: argparse.Namespace) -> str:
     if options.backbone is not None:
         return backbones.get(options.backbone).recipe
     return "long"
+
+
+def _teacher(source: str | None) -> Teacher | None:
+    """The teacher that an option names, if any."""
+    from zoo import registry
+    from zoo.training import teachers
+
+    if source is None:
+        return None
+    if pathlib.Path(source).suffix == ".npy":
+        return teachers.load(source)
+    return registry.load(source)
+
+
+def logits(options: argparse.Namespace) -> None:
+    """Compute a teacher's logits and write them."""
+    from zoo.training import teachers
+
+    path = pathlib.Path(options.out)
+    if path.suffix != ".npy":
+        raise ValueError(f"--out is {options.out}; expected a name that ends in .npy.")
+    model, dataset = shared.model_and_data(options)
+    found = teachers.teacher_logits(model, dataset)
+    teachers.save(path, found)
+    print(f"Saved; distil from it with zoo train --teacher {path}.")
 
 
 def _listed(known: Iterable[backbones.Backbone]) -> str:

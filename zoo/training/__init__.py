@@ -7,14 +7,24 @@ from zoo.training.recipes import RECIPES, Recipe, recipe
 
 if TYPE_CHECKING:
     from zoo.training.loop import TrainingResult, train
+    from zoo.training.teachers import teacher_logits
     from zoo.training.trainer import augment
 else:
     __getattr__, __dir__ = lazy.exports(
         __name__,
         {
             "zoo.training.loop": ("TrainingResult", "train"),
+            "zoo.training.teachers": ("teacher_logits",),
             "zoo.training.trainer": ("augment",),
         },
     )
 
-__all__ = ["RECIPES", "Recipe", "TrainingResult", "augment", "recipe", "train"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "TrainingResult",
+    "augment",
+    "recipe",
+    "teacher_logits",
+    "train",
+]

@@ -17,9 +17,10 @@ import numpy as np
 from zoo import backends, weights
 from zoo.data import Dataset, Split
 from zoo.model import EarlyExitModel
-from zoo.training import checkpoints
+from zoo.training import checkpoints, teachers
 from zoo.training.frozen import frozen_normalisation, on_cached_features
 from zoo.training.recipes import Recipe, heads_first
+from zoo.training.teachers import Teacher
 from zoo.training.trainer import Trainer, augment, optimizer
 
 
@@ -46,7 +47,7 @@ def train(
     recipe: Recipe,
     folder: str | os.PathLike | None = None,
     seed: int = 1,
-    teacher: keras.Model | None = None,
+    teacher: Teacher | None = None,
     verbose: str | int = "auto",
     validate: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -66,7 +67,8 @@ def train(
         seed: Seed of the order of the images and of the augmentation. The initial
             weights are the model's.
         teacher: Another classifier of the same classes to learn from, where the recipe
-            distils; if it gives several exits' logits, its last exit teaches.
+            distils; if it gives several exits' logits, its last exit teaches. Or its
+            logits, which `teacher_logits` computes once.
         verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line per epoch, 0
             nothing.
         validate: Whether to measure the validation images after every epoch. Without,
@@ -96,7 +98,7 @@ def train(
             f"model with crop={recipe.crop}."
         )
     if teacher is not None:
-        _check_teacher(teacher, recipe, dataset)
+        teachers.check(teacher, recipe, dataset)
     told: dict[str, Any] = {"verbose": verbose, "validate": validate}
     with contextlib.ExitStack() as stack:
         if folder is not None:
@@ -109,7 +111,7 @@ def train(
             "data": dataset.fingerprint,
             "recipe": asdict(recipe),
             "seed": seed,
-            "teacher": teacher and weights.digest(teacher.get_weights()),
+            "teacher": _digest(teacher),
         }
         if recipe.scheme == "heads":
             model, dataset = on_cached_features(model, dataset)
@@ -128,17 +130,21 @@ def _run(
     folder: pathlib.Path | None,
     settings: dict[str, Any] | None,
     seed: int,
-    teacher: keras.Model | None,
+    teacher: Teacher | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: str | int,
     validate: bool,
 ) -> TrainingResult:
     """Train what is not frozen; with a folder, `settings` say which training it is."""
     batch_size = min(recipe.batch_size, len(dataset.train.labels))
-    batches = _Batches(dataset.train, batch_size, seed)
+    taught = teacher if isinstance(teacher, np.ndarray) else None
+    mirrors = dataset.flip and recipe.augmentation != "none"
+    batches = _Batches(dataset.train, batch_size, seed, taught, mirrors)
     steps = recipe.epochs * len(batches)
-    augmented = augment(recipe, dataset.flip, seed)
-    trainer = Trainer(model, augmented, recipe, teacher, steps)
+    augmented = augment(recipe, mirrors and taught is None, seed)
+    trainer = Trainer(
+        model, augmented, recipe, teacher if taught is None else None, steps
+    )
     trainer.compile(optimizer(recipe, len(batches)))
     trainer.build((None, *dataset.train.images.shape[1:]))
     trainer.optimizer.build(trainer.trainable_variables)
@@ -177,46 +183,63 @@ def _run(
     )
 
 
+def _digest(teacher: Teacher | None) -> str | None:
+    """What says which teacher a training has."""
+    if teacher is None:
+        return None
+    if isinstance(teacher, np.ndarray):
+        return weights.digest([teacher])
+    return weights.digest(teacher.get_weights())
+
+
 def _identity(model: EarlyExitModel) -> dict[str, Any]:
     """What of a model's configuration its training depends on."""
     ignored = ("name", "thresholds", "frontier", "class_names")
     return {k: v for k, v in model.get_config().items() if k not in ignored}
 
 
-def _check_teacher(teacher: keras.Model, recipe: Recipe, dataset: Dataset) -> None:
-    if not recipe.distillation:
-        raise ValueError(
-            "There is a teacher, but Recipe.distillation is 0: nothing would be learnt "
-            "from it."
-        )
-    if teacher.output_shape[-1] != dataset.num_classes:
-        raise ValueError(
-            f"The teacher has {teacher.output_shape[-1]} classes, {dataset.name} has "
-            f"{dataset.num_classes}."
-        )
-
-
 class _Batches(keras.utils.PyDataset):
-    """Full batches in an order that depends only on seed and epoch."""
+    """Full batches in an order that depends only on seed and epoch.
 
-    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+    With a teacher's logits, images are mirrored here, where their logits are known.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        taught: np.ndarray | None = None,
+        mirrors: bool = False,
+    ) -> None:
         super().__init__(workers=backends.INPUT_WORKERS)
         self.split = split
         self.batch_size = batch_size
         self.seed = seed
+        self.taught = taught
+        self.mirrors = mirrors
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
         self.epoch = epoch
         rng = np.random.default_rng([self.seed, epoch])
-        self.order = rng.permutation(len(self.split.labels))
+        count = len(self.split.labels)
+        self.order = rng.permutation(count)
+        self.mirrored = rng.random(count) < (0.5 if self.mirrors else 0)
 
     def __len__(self) -> int:
         return len(self.order) // self.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.split.images[rows].astype(np.float32), self.split.labels[rows]
+        images = self.split.images[rows].astype(np.float32)
+        labels = self.split.labels[rows]
+        if self.taught is None:
+            return images, labels
+        mirrored = self.mirrored[rows]
+        images[mirrored] = images[mirrored, :, ::-1]
+        taught = self.taught[rows, mirrored.astype(int)].astype(np.float32)
+        return (images, taught), labels
 
     def on_epoch_end(self) -> None:
         self.start_at(self.epoch + 1)

@@ -97,15 +97,22 @@ class Trainer(keras.Model):
         self.augmentation.build(input_shape)
         self.built = True
 
-    def call(self, images, training=False):
-        """Logits of every exit, in training followed by the teacher's, if any."""
+    def call(self, inputs, training=False):
+        """Logits of every exit, in training followed by the teacher's, if any.
+
+        Args:
+            inputs: Images; or images and the teacher's logits for them.
+            training: Whether this is a step of the training.
+        """
         if not training:
-            return self.model(images, training=False)
+            return self.model(inputs, training=False)
+        images, taught = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         images = self.augmentation(images, training=True)
         logits = self.model(images, training=True)
-        if self.teacher is None:
+        if self.teacher is not None:
+            taught = self.teacher(images, training=False)
+        if taught is None:
             return logits
-        taught = self.teacher(images, training=False)
         taught = taught[:, -1:] if len(taught.shape) == 3 else taught[:, None]
         return ops.concatenate([logits, taught], axis=1)
 
