@@ -76,7 +76,7 @@ def test_the_examples_of_the_page_on_data_run(tmp_path, monkeypatch):
 
 
 def test_every_file_has_a_name():
-    assert len(files()) == len(NAMES) == len(set(NAMES)) == 5
+    assert len(files()) == len(NAMES) == len(set(NAMES)) == 6
 
 
 def test_a_head_of_ones_own(example, forget, tmp_path):
@@ -101,6 +101,15 @@ def test_a_head_of_ones_own(example, forget, tmp_path):
     # Pooled channels times the hidden width, and the hidden width times the classes.
     channels = model.get_layer("exit1_hidden").kernel.shape[0]
     assert zoo.macs(written, 10).branches[0] == channels * 32 + 32 * 10
+
+
+def test_a_backbone_of_ones_own(example, forget):
+    forget(zoo.backbones.BACKBONES)
+    run_file(example("plain.py"))
+    found = zoo.backbones.get("plain")
+    assert found.recipe == "short"
+    model = zoo.attach(found.build(None), 1, num_classes=10)
+    assert model(np.zeros((2, 32, 32, 3), "float32")).shape == (2, 2, 10)
 
 
 def test_a_data_set_of_ones_own(example, forget):
