@@ -64,11 +64,11 @@ def cut_points(backbone: keras.Model) -> tuple[CutPoint, ...]:
 
 
 def _sum(spent: int, node: Node) -> int | None:
-    from zoo.layer_costs import node_macs
+    from zoo.layer_costs import UnknownSizeError, node_macs
 
     try:
         return spent + node_macs(node)
-    except ValueError:
+    except UnknownSizeError:
         return None
 
 

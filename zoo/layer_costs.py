@@ -55,12 +55,16 @@ def rule(*kinds: type | str) -> Callable[[Rule], Rule]:
     return add
 
 
+class UnknownSizeError(ValueError):
+    """A layer's MACs are not known because it takes images of any size."""
+
+
 def node_macs(node: Node) -> int:
     """MACs of one call of a layer for one image, a count.
 
     Raises:
         TypeError: The layer has weights, and there is no rule for its kind.
-        ValueError: It takes images of any size.
+        UnknownSizeError: It takes images of any size.
     """
     layer = node.operation
     found = _find(layer)
@@ -74,7 +78,7 @@ def node_macs(node: Node) -> int:
     inputs = [tuple(tensor.shape) for tensor in node.inputs]
     outputs = [tuple(tensor.shape) for tensor in node.outputs]
     if any(None in shape[1:] for shape in (*inputs, *outputs)):
-        raise ValueError(
+        raise UnknownSizeError(
             f"{layer.name!r} takes images of any size, so its MACs are not known; "
             "expected a fixed height and width, as resolution sets it in zoo.attach."
         )

@@ -1,4 +1,7 @@
-"""The generic early-exit model: losses, metrics, thresholds, budgets, inference."""
+"""The generic early-exit model: losses, metrics, thresholds, budgets, inference.
+
+One class, most of it documentation; what its methods compute is in other modules.
+"""
 
 from __future__ import annotations
 
