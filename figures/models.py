@@ -17,7 +17,8 @@ def models(data: str, out: str | os.PathLike) -> None:
     """Plot accuracy against average MACs: pretrained models and published figures.
 
     Lines are the models' threshold settings on the validation split, stars what is
-    shipped on the test split; all in the `aebnas` convention.
+    shipped on the test split; all in the `aebnas` convention, so only networks of the
+    paper's space are shown.
 
     Args:
         data: The data set.
@@ -26,7 +27,7 @@ def models(data: str, out: str | os.PathLike) -> None:
     Raises:
         ValueError: No pretrained model belongs to the data set.
     """
-    registry.pareto(data)  # an error if there is none
+    registry.pareto(data, CONVENTION)  # an error if there is none
     with figure(out, 7.6, 3.8) as axes:
         for colour, name in zip(COLOURS, _names(data)):
             record = registry.record(name)
@@ -79,7 +80,11 @@ def models(data: str, out: str | os.PathLike) -> None:
 def _names(data: str) -> list[str]:
     """The data set's models, the one of the cheapest setting first."""
     records = [registry.record(name) for name in registry.list_models()]
-    names = [each.name for each in records if each.data and each.data.name == data]
+    names = [
+        each.name
+        for each in records
+        if each.data and each.data.name == data and CONVENTION in each.conventions
+    ]
     return sorted(
         names, key=lambda name: registry.operating_points(name)[0].average_macs
     )

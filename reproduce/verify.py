@@ -100,7 +100,11 @@ def _published() -> Iterator[Comparison]:
 
 def _model(where: str, record: ModelRecord) -> Iterator[Comparison]:
     """What `zoo.save` wrote about a model."""
-    counted = {c: macs(record.architecture, record.num_classes, c) for c in CONVENTIONS}
+    counted = {"standard": record.macs}  # of another network than the paper's
+    if record.architecture is not None:
+        counted = {
+            c: macs(record.architecture, record.num_classes, c) for c in CONVENTIONS
+        }
     cost = counted["standard"]
     yield f"{where}: MACs", vars(record.macs), vars(cost)
     yield f"{where}: parameters", record.weights.parameters, cost.parameters

@@ -47,7 +47,8 @@ def pareto(data: str, convention: str = "standard") -> Front:
 
     Args:
         data: The data set's name, such as "cifar10".
-        convention: How to count MACs; see `zoo.macs`.
+        convention: How to count MACs; see `zoo.macs`. Models that cannot be counted in
+            it are left out.
 
     Returns:
         A `Front`: the operating points on the models' stored frontiers (accuracy and
@@ -62,10 +63,15 @@ def pareto(data: str, convention: str = "standard") -> Front:
     """
     from zoo import registry
 
-    noted = {name: registry.record(name).data for name in registry.list_models()}
-    names = [name for name, owner in noted.items() if owner and owner.name == data]
+    found = [registry.record(name) for name in registry.list_models()]
+    noted = {
+        record.name: record.data
+        for record in found
+        if record.data and convention in record.conventions
+    }
+    names = [name for name, owner in noted.items() if owner.name == data]
     if not names:
-        known = sorted({owner.name for owner in noted.values() if owner})
+        known = sorted({owner.name for owner in noted.values()})
         raise ValueError(unknown("data set with pretrained models", data, known))
     points = [point for name in names for point in operating_points(name, convention)]
     return Front(exits.pareto_optimal(points))

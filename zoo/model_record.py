@@ -15,7 +15,7 @@ from zoo.checks import (
     require_types,
     whole_number,
 )
-from zoo.cost import Cost, macs
+from zoo.cost import CONVENTIONS, Cost, macs
 from zoo.exits import OperatingPoint
 from zoo.operating_points import check_points
 from zoo.records import added, record, to_dict
@@ -209,6 +209,11 @@ class ModelRecord:
         """
         found = self.config.get("architecture")
         return None if found is None else Architecture.from_dict(found)
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """The conventions that its MACs can be counted in; see `zoo.macs`."""
+        return CONVENTIONS if self.architecture is not None else ("standard",)
 
     def cost(self, convention: str = "standard") -> Cost:
         """What the network computes for one image.

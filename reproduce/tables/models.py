@@ -39,7 +39,9 @@ def _models(results: pathlib.Path) -> Table:
                 record.data.name,
                 percent(record.results["test"].accuracy),
                 million(record.results["test"].average_macs["standard"]),
-                million(record.results["test"].average_macs["aebnas"]),
+                million(record.results["test"].average_macs["aebnas"])
+                if "aebnas" in record.conventions
+                else "–",
                 f"{record.weights.parameters / 1e6:.2f} M",
                 f"{record.weights.bytes / 1e6:.1f} MB",
                 str(records.epochs(record)),

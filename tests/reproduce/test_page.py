@@ -52,7 +52,8 @@ def test_every_pretrained_model_is_shown_with_its_accuracy_and_macs(text):
         ]
         assert percent(test.accuracy) in row
         assert million(test.average_macs["standard"]) in row
-        assert million(test.average_macs["aebnas"]) in row
+        theirs = test.average_macs.get("aebnas")
+        assert (" – " if theirs is None else million(theirs)) in row
 
 
 def baseline(name):
