@@ -232,7 +232,8 @@ def convert(data: Any, cls: type[R], where: str) -> R:
     """
     try:
         return msgspec.convert(data, cls)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, AttributeError) as error:
+        # The last is msgspec's answer to an array in place of a dictionary.
         reason = str(error).rstrip(".")
         raise ValueError(f"{where} is damaged: {reason}.") from error
 

@@ -121,6 +121,8 @@ class CommandLine:
         Wrong usage exits with 2, as argparse does. The arguments are kept in the
         options as `arguments`, for a command that starts itself again.
         """
+        for stream in (sys.stdout, sys.stderr):  # a file's name may be no valid text
+            stream.reconfigure(errors="backslashreplace")
         options = self.parser.parse_args(arguments)
         options.package = self.package
         options.arguments = list(sys.argv[1:] if arguments is None else arguments)

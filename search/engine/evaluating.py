@@ -71,7 +71,7 @@ class TrialTuner(keras_tuner.Tuner):
         raise NotImplementedError(f"{type(self).__name__} defines no evaluate().")
 
     def after_trial(self) -> None:
-        """Called in a trial's process when the trial is on record."""
+        """Called in a trial's process when the trial is on record, and at the end."""
 
     def search(self) -> None:
         """Try candidates until the oracle has no more; as the chief, hand them out.
@@ -89,6 +89,7 @@ class TrialTuner(keras_tuner.Tuner):
             super().search()
         except FatalError as error:
             raise error.__cause__ or RuntimeError(str(error)) from error
+        self.after_trial()  # a kill may have come before that of the last trial
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Called by keras-tuner for a trial's metrics."""

@@ -1,7 +1,6 @@
 """Searches in processes that race and are killed: `victims.py` with another job.
 
-See `test_search.py`. A job has the `folder` and the `settings`; its `call` is a kind of
-call of `zoo.files` in which it kills itself, and which of them, from 1.
+See `test_search.py`. A job has the `settings` of the search in place of what to do.
 """
 
 import contextlib
@@ -18,23 +17,12 @@ from zoo import files
 PATH = pathlib.Path(__file__).parents[1] / "search" / "conftest.py"
 
 
-class KillingOs(victims.KillingOs):
-    """Kills the process in one kind of call, counted apart from the others."""
-
-    def __init__(self, kind, crash_at):
-        super().__init__(crash_at)
-        self.kind = kind
-
-    def _step(self, name, path):
-        return name == self.kind and super()._step(name, path)
-
-
 def do(job):
     """Do one job; returns the exit status."""
     gc.collect = lambda: 0  # nothing to collect, and it is slow
     EarlyExitTuner.train = runpy.run_path(str(PATH))["fake_train"]
     if "call" in job:
-        files.os = KillingOs(*job["call"])
+        files.os = victims.KillingOs(*job["call"])
     try:
         with contextlib.redirect_stderr(None):
             run(Settings(**job["settings"]), job["folder"])

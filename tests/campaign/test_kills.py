@@ -75,8 +75,9 @@ def test_a_training_that_is_killed_again_and_again_leaves_what_an_undisturbed_on
         folder = tmp_path / "killed" / "model"
         job, status = {"do": "train", "folder": str(folder)}, -signal.SIGKILL
         while status:
-            if draw.random() < 0.6:  # in the middle of a write, or between two steps
-                how = {"call": draw.randrange(1, 60)}
+            if draw.random() < 0.7:  # in the middle of a write, or between two steps
+                kind = draw.choice(["write", "write", "replace", None])
+                how = {"call": (kind, draw.randrange(1, 12 if kind else 60))}
             else:
                 how = {"seconds": draw.uniform(0.1, 2.5)}
             ((within, status),) = run(job | how)

@@ -2,8 +2,9 @@
 
 Python and Keras are imported once; every job is a fork. A line on standard input is a
 JSON list of jobs to do at the same time. Each is an object: what to `do`, the `folder`,
-the `call` of `zoo.files` in which the job kills itself, and the `seconds` after which
-it is killed. The answer is a line: of each job what it told, and its exit status.
+the `call` of `zoo.files` in which the job kills itself (a kind or null, and which of
+them), and the `seconds` after which it is killed. The answer is a line: of each job
+what it told, and its exit status.
 """
 
 import contextlib
@@ -26,7 +27,19 @@ SAVES = 20  # in a race
 
 
 class KillingOs(FaultyOs):
-    """Kills the process that uses it, for good."""
+    """Kills the process that uses it, for good, in one kind of call.
+
+    Args:
+        kind: Such as "write"; None: in any.
+        crash_at: In which of these, counted from 1.
+    """
+
+    def __init__(self, kind, crash_at):
+        super().__init__(crash_at)
+        self.kind = kind
+
+    def _step(self, name, path):
+        return self.kind in (None, name) and super()._step(name, path)
 
     def end(self):
         os.write(TOLD, self.calls[-1][0].encode())
@@ -64,7 +77,7 @@ def do(job):
 
         tf.config.run_functions_eagerly(True)
     if "call" in job:
-        files.os = KillingOs(crash_at=job["call"])
+        files.os = KillingOs(*job["call"])
     try:
         {"train": train, "save": save, "load": load}[job["do"]](job["folder"])
     except BaseException as error:

@@ -1,11 +1,12 @@
 import random
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from search import Settings, read
+from search import Settings, read, run
 
 SOUGHT = Settings(trials=40, initial_trials=16, population=20, generations=5, seed=3)
 KILLS = 4  # tests/campaign kills many more
@@ -52,3 +53,21 @@ def test_a_search_killed_again_and_again_takes_the_course_of_an_uninterrupted_on
     assert {status for _, status, _ in found(folder).values()} == {"COMPLETED"}
     assert len({str(genes) for genes, *_ in found(folder).values()}) == SOUGHT.trials
     assert read(folder)[1].iterations()
+
+
+def test_weights_that_a_kill_left_behind_the_last_trial_are_dropped(
+    finished, tmp_path, fake
+):
+    folder = tmp_path / "search"
+    shutil.copytree(finished.folder, folder)
+    kept = {path.relative_to(folder) for path in folder.glob("*/model.weights.h5")}
+    dropped = {
+        path.parent.relative_to(folder) / "model.weights.h5"
+        for path in folder.glob("*/candidate.json")
+    } - kept
+    assert kept and dropped
+    for path in dropped:
+        (folder / path).write_bytes(b"")
+    run(finished.settings, folder)
+    left = {path.relative_to(folder) for path in folder.glob("*/model.weights.h5")}
+    assert left == kept

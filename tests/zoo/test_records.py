@@ -92,6 +92,15 @@ def test_what_is_wrong_is_said(data, message):
         records.from_dict(data, Measurement)
 
 
+def test_an_array_is_no_dictionary():
+    @dataclasses.dataclass(frozen=True)
+    class Named:
+        values: dict[str, float]
+
+    with pytest.raises(ValueError, match="a value is damaged"):
+        records.convert({"values": np.zeros(())}, Named, "a value")
+
+
 def test_a_format_that_cannot_be_upgraded_is_refused():
     @records.record("test_without_upgrade", format=2)
     @dataclasses.dataclass(frozen=True)

@@ -81,6 +81,19 @@ def test_an_error_of_the_user_is_a_line_and_another_is_raised(capsys):
     assert commands(errors=(TypeError,)).run(["fail", "TypeError"]) == 1
 
 
+def test_a_name_that_is_no_valid_text_is_printed_all_the_same(capsys):
+    name = os.fsdecode(b"\xff.png")
+
+    def show(options):
+        print(name)
+        raise ValueError(name)
+
+    line = terminal.CommandLine("zoo", "Some text")
+    line.command("show", show, "Show.")
+    assert line.run(["show"]) == 1
+    assert capsys.readouterr() == ("\\udcff.png\n", "zoo show: \\udcff.png\n")
+
+
 def test_an_interruption_gives_130(capsys):
     line = commands(interrupted="interrupted; the same command continues.")
     assert line.run(["fail", "KeyboardInterrupt"]) == 130
