@@ -74,6 +74,7 @@ function tidy(value) {
 // spec.rules    {x, label}: vertical lines
 // spec.table    {columns, rows}
 // spec.note     a sentence below it
+// spec.control  an element above it, such as a checkbox
 //
 // Returns the element, with a method mark(x, y) that moves a ring to a place.
 function chart(spec) {
@@ -82,6 +83,7 @@ function chart(spec) {
   const figure = make("figure", {},
     make("figcaption", {}, make("strong", {}, spec.title)),
     keys.length > 1 ? make("ul", { class: "keys" }, keys.map(key)) : null,
+    spec.control,
     place,
     spec.note ? make("p", { class: "note" }, spec.note) : null,
     make("details", {}, make("summary", {}, "These numbers as a table"), table(spec.table)));
@@ -92,7 +94,8 @@ function chart(spec) {
   };
   figure.mark = (x, y) => { ring = [x, y]; if (place.isConnected) draw(); };
   figure.change = (changed) => { Object.assign(spec, changed); draw(); };
-  new ResizeObserver(() => { if (place.clientWidth && place.clientWidth !== width) draw(); }).observe(place);
+  const fit = () => { if (place.clientWidth && place.clientWidth !== width) draw(); };
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(place);
   return figure;
 }
 
@@ -146,11 +149,16 @@ function plot(spec, width, ring, focused, focusing) {
     taken.push([near ? at - 130 : at, height - bottom - 20, near ? at : at + 130, height - bottom]);
   }
   for (const line of lines) {
-    const d = line.points.map((p, i) => {
-      const [px, py] = [x.place(p[0]), y.place(p[1])];
-      if (!i) return `M${px} ${py}`;
-      return line.steps ? `H${px}V${py}` : `L${px} ${py}`;
-    }).join("");
+    // The corners of the line: a staircase goes across first, then up or down.
+    const corners = line.points.flatMap(([px, py], i) => {
+      const end = [x.place(px), y.place(py)];
+      return line.steps && i ? [[end[0], y.place(line.points[i - 1][1])], end] : [end];
+    });
+    corners.slice(1).forEach(([bx, by], i) => {
+      const [ax, ay] = corners[i];
+      taken.push([Math.min(ax, bx) - 1, Math.min(ay, by) - 1, Math.max(ax, bx) + 1, Math.max(ay, by) + 1]);
+    });
+    const d = `M${corners.map((corner) => corner.join(" ")).join("L")}`;
     svg.append(drawn("path", { d, class: `line ${line.colour}${line.dashed ? " dashed" : ""}` }));
   }
 
@@ -185,7 +193,7 @@ function plot(spec, width, ring, focused, focusing) {
   }
   if (ring) svg.append(drawn("circle", { class: "ring", cx: x.place(ring[0]), cy: y.place(ring[1]), r: 9 }));
   for (const [text, px, py, r] of labels) {
-    const found = free(text.length * 6.6, px, py, r, taken, [left, top, width - 2, height - bottom]);
+    const found = free(text.length * 7.2, px, py, r, taken, [left, top, width - 2, height - bottom]);
     if (!found) continue;  // it is in the table, and shown on pointing at it
     taken.push(found.box);
     svg.append(drawn("text", { class: "label", x: found.x, y: found.y, "aria-hidden": "true" }, text));

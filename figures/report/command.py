@@ -51,7 +51,7 @@ def add(commands: CommandLine) -> None:
     command.add_argument(
         "--convention",
         choices=CONVENTIONS,
-        help="how to count the MACs of models (default: as the first search does)",
+        help="how to count the MACs of models (default: as a search on the same data)",
     )
     add_load(command)
 

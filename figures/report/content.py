@@ -158,8 +158,8 @@ def content(
     Args:
         sources: Folders or records of searches, and names, folders or records of
             models.
-        convention: How to count the MACs of models; None: as the first search does,
-            or "standard".
+        convention: How to count the MACs of models; None: as the first search on the
+            same data set does, or "standard".
         pictures: How many test images to show by the exit at which they leave; 0: none,
             and no model is loaded.
         data_dir: Folder of the data sets, for the pictures.
@@ -172,16 +172,19 @@ def content(
     if not sources:
         raise ValueError("There is no source; name a search or a model.")
     read = [_read(source) for source in sources]
-    searches = [each for each, _ in read if isinstance(each, SearchRecord)]
-    if convention is None and searches:
-        convention = searches[0].settings.convention
+    counted = {
+        each.data.name: each.settings.convention
+        for each, _ in reversed(read)
+        if isinstance(each, SearchRecord)
+    }
     made: list[Search | Model] = []
     for i, (source, (found, running)) in enumerate(zip(sources, read), 1):
         if isinstance(found, SearchRecord):
             made.append(_search(f"s{i}", source, found, running))
         else:
             shown = examples(source, found, pictures, data_dir) if pictures else None
-            made.append(_model(f"s{i}", found, convention or "standard", shown))
+            chosen = convention or counted.get(found.data and found.data.name)
+            made.append(_model(f"s{i}", found, chosen or "standard", shown))
     names = [each.name for each in made]
     title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     known = sorted({each.data for each in made if each.data})
@@ -323,17 +326,23 @@ def _metric(name: str) -> Metric:
 
 
 def _trial(record: SearchRecord, candidate: CandidateRecord) -> Trial:
-    settings, network = record.settings, candidate.network
-    first = settings.initial_trials or 0
-    random = settings.method == "random" or int(candidate.trial) < first
-    cost = macs(network, candidate.num_classes, candidate.convention)
+    settings, evaluation = record.settings, candidate.evaluation
+    random = settings.method == "random" or (
+        int(candidate.trial) < settings.random_trials
+    )
+    if candidate.architecture is None:  # exits on a backbone
+        network, cost = networks.attached(candidate.exits, evaluation), None
+    else:
+        found = candidate.network
+        cost = macs(found, candidate.num_classes, candidate.convention)
+        network = networks.network(found, found.exit_names, cost)
     points = sorted(candidate.frontier, key=lambda point: point.average_macs)
     return Trial(
         trial=candidate.trial,
         origin="random" if random else "proposed",
         metrics=candidate.metrics,
-        network=networks.network(network, network.exit_names, cost),
-        saved=networks.measured("validation", candidate.evaluation, cost),
+        network=network,
+        saved=networks.measured("validation", evaluation, cost),
         settings=tuple(networks.setting(point, cost) for point in points),
     )
 

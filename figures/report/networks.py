@@ -55,12 +55,12 @@ class Network:
         parts: Empty for a network that is not of the paper's space, whose exits are
             drawn along its MACs instead.
         exits: The final classifier last.
-        parameters: Trainable parameters.
+        parameters: Trainable parameters; None: not known.
     """
 
     parts: tuple[Part, ...]
     exits: tuple[Exit, ...]
-    parameters: int
+    parameters: int | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Setting:
         accuracy: 0..1.
         average_macs: Per image.
         shares: Of the images that leave at each exit.
-        macs: Of an image that leaves at each exit.
+        macs: Of an image that leaves at each exit; empty: not known.
     """
 
     thresholds: tuple[float, ...]
@@ -119,16 +119,34 @@ def network(
     return Network(parts, tuple(Exit(*each) for each in exits), cost.parameters)
 
 
-def setting(point: OperatingPoint, cost: Cost) -> Setting:
-    """An operating point, its MACs by that cost."""
-    macs = cost.per_exit_at(point.thresholds)
-    average = sum(share * each for share, each in zip(point.utilisation, macs))
+def attached(heads: Mapping[str, Any], found: Evaluation) -> Network:
+    """Describe exits on a backbone by what was measured of them.
+
+    Args:
+        heads: The JSON of each head by the layer that it follows, first to last.
+        found: At their own thresholds; its MACs place the exits.
+    """
+    exits = [
+        Exit(name, None, _lines(head), spent, 0)
+        for (name, head), spent in zip(heads.items(), found.macs)
+    ]
+    final = Exit("final", None, ("classifier",), found.macs[-1], 0)
+    return Network((), (*exits, final), None)
+
+
+def setting(point: OperatingPoint, cost: Cost | None) -> Setting:
+    """An operating point, its MACs by that cost; None: as it was measured."""
+    if cost is None:
+        macs, average = getattr(point, "macs", ()), point.average_macs
+    else:
+        macs = cost.per_exit_at(point.thresholds)
+        average = sum(share * each for share, each in zip(point.utilisation, macs))
     return Setting(
         point.thresholds, point.accuracy, float(average), point.utilisation, macs
     )
 
 
-def measured(split: str, found: Evaluation | Report, cost: Cost) -> Measured:
+def measured(split: str, found: Evaluation | Report, cost: Cost | None) -> Measured:
     """An evaluation, its MACs by that cost."""
     return Measured(
         split, setting(found, cost), found.exit_accuracy, found.leaving_accuracy

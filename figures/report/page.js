@@ -31,6 +31,7 @@ function unit(metric) {
 }
 const say = (metric, value) => UNITS[unit(metric)].text(value);
 const share = UNITS.share.text, macs = UNITS.macs.text;
+const spent = (setting, exit) => setting.macs.length ? macs(setting.macs[exit]) : "–";
 
 function facts(pairs) {
   return make("dl", { class: "facts" }, pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
@@ -106,7 +107,7 @@ function drawing(network) {
         const off = !last && setting.thresholds[i] === 1;
         box.classList.toggle("off", off);
         box.style.setProperty("--share", setting.shares[i]);
-        reading.textContent = off ? "switched off" : `${share(setting.shares[i])} leave, ${macs(setting.macs[i])} MACs${last ? "" : `, threshold ${setting.thresholds[i]}`}`;
+        reading.textContent = off ? "switched off" : `${share(setting.shares[i])} leave, ${spent(setting, i)} MACs${last ? "" : `, threshold ${setting.thresholds[i]}`}`;
       });
       for (const [band, text, before] of flows) {
         const on = Math.max(0, 1 - setting.shares.slice(0, before).reduce((a, b) => a + b, 0));
@@ -161,7 +162,7 @@ function panel(id, subject, data, convention) {
       columns: ["exit", "threshold", "leave here", "MACs of these", ...first.exit_accuracy ? ["accuracy on all images"] : [], ...index === null && first.leaving_accuracy ? ["accuracy of those that leave"] : []],
       rows: network.exits.map((exit, i) => [
         exit.name, i === network.exits.length - 1 ? "–" : setting.thresholds[i] === 1 ? "off" : `${setting.thresholds[i]}`,
-        share(setting.shares[i]), macs(setting.macs[i]),
+        share(setting.shares[i]), spent(setting, i),
         ...first.exit_accuracy ? [share(first.exit_accuracy[i])] : [],
         ...index === null && first.leaving_accuracy ? [first.leaving_accuracy[i] === null ? "–" : share(first.leaving_accuracy[i])] : [],
       ]),
@@ -200,16 +201,13 @@ function panel(id, subject, data, convention) {
     } });
     problem = make("span", { role: "status", class: "problem" });
     back = make("button", { type: "button", click: () => { remember(id, "budget", null); show(null); } }, "Saved thresholds");
-    element.append(make("fieldset", { class: "budget" }, make("legend", {}, "Budget"), slider,
-      make("label", { class: "choice" }, "at most", budget, "M average MACs per image"), back, problem));
   }
-  element.append(make("div", { role: "status" }, reading), exits);
-  element.append(make("div", { class: "pair" }, ...frontier ? [frontier] : [], picture.element));
-  if (pictures) element.append(pictures.element);
+  element.append(make("div", { class: "budget", role: "group", "aria-label": "Budget" }, reading, frontier ? [slider,
+    make("label", { class: "choice" }, "at most", budget, "M average MACs per image"), back, problem] : null), exits);
+  element.append(make("div", { class: "pair" }, frontier || pictures ? make("div", {}, frontier, pictures?.element) : null, picture.element));
   const asked = Number(recall(id, "budget"));
   if (frontier && asked > 0) choose(asked);
   else show(saved ? null : 0);
-  if (frontier && report.published[data]?.length) frontier.after(checkbox("show published values", (on) => frontier.published(on)));
   return element;
 }
 
@@ -235,8 +233,9 @@ function frontierChart({ network, saved, settings }, data) {
     lines: [{ name: "threshold settings", colour: "c1", steps: true, points: at }],
     points, table: { columns, rows },
     note: "The ring is the setting that is chosen.",
+    control: report.published[data]?.length ? checkbox("show published values", (on) => publish(on)) : null,
   });
-  figure.published = (on) => {
+  const publish = (on) => {
     const added = publishedPoints(data, xs, (row) => row.accuracy);
     figure.change({ points: on ? [...points, added.points] : points });
     figure.querySelector(".note").textContent = on ? added.note : "The ring is the setting that is chosen.";
