@@ -95,6 +95,7 @@ function chart(spec) {
   figure.mark = (x, y) => { ring = [x, y]; if (place.isConnected) draw(); };
   figure.change = (changed) => { Object.assign(spec, changed); draw(); };
   const fit = () => { if (place.clientWidth && place.clientWidth !== width) draw(); };
+  queueMicrotask(fit);  // by then it is in the page
   new ResizeObserver(() => requestAnimationFrame(fit)).observe(place);
   return figure;
 }

@@ -183,8 +183,9 @@ def content(
             made.append(_search(f"s{i}", source, found, running))
         else:
             shown = examples(source, found, pictures, data_dir) if pictures else None
-            chosen = convention or counted.get(found.data and found.data.name)
-            made.append(_model(f"s{i}", found, chosen or "standard", shown))
+            data = found.data.name if found.data else None
+            chosen = convention or counted.get(data, "standard")
+            made.append(_model(f"s{i}", found, chosen, shown))
     names = [each.name for each in made]
     title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     known = sorted({each.data for each in made if each.data})
@@ -327,9 +328,8 @@ def _metric(name: str) -> Metric:
 
 def _trial(record: SearchRecord, candidate: CandidateRecord) -> Trial:
     settings, evaluation = record.settings, candidate.evaluation
-    random = settings.method == "random" or (
-        int(candidate.trial) < settings.random_trials
-    )
+    number = int(candidate.trial) if candidate.trial.isdigit() else 0
+    random = settings.method == "random" or number < settings.random_trials
     if candidate.architecture is None:  # exits on a backbone
         network, cost = networks.attached(candidate.exits, evaluation), None
     else:
