@@ -21,7 +21,7 @@ function fill(element, attributes, children) {
 }
 
 // A number axis: where values go, and round numbers for its ticks.
-function scale(values, log, start, end) {
+function scale(values, log, start, end, apart) {
   let low = Math.min(...values), high = Math.max(...values);
   if (low === high) [low, high] = low === 0 ? [0, 1] : log ? [low / 1.5, low * 1.5] : [low - Math.abs(low) / 10, low + Math.abs(low) / 10];
   const by = log ? Math.log : (value) => value;
@@ -29,11 +29,10 @@ function scale(values, log, start, end) {
   const first = by(low) - margin, last = by(high) + margin;
   const place = (value) => start + ((by(value) - first) / (last - first)) * (end - start);
   const back = log ? Math.exp : (value) => value;
-  return { place, ticks: ticks(back(first), back(last), log, Math.abs(end - start)) };
+  return { place, ticks: ticks(back(first), back(last), log, Math.max(2, Math.floor(Math.abs(end - start) / apart))) };
 }
 
-function ticks(low, high, log, pixels) {
-  const most = Math.max(2, Math.floor(pixels / 55));
+function ticks(low, high, log, most) {
   if (log) {
     for (const factors of [[1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 2, 5], [1, 3], [1]]) {
       const found = [];
@@ -126,7 +125,7 @@ function plot(spec, width, ring, focused, focusing) {
   const xs = all.map((p) => p[0]).concat(rules.map((rule) => rule.x)), ys = all.map((p) => p[1]);
   if (spec.y.zero) ys.push(0);
   const log = spec.x.log && Math.min(...xs) > 0;
-  const x = scale(xs, log, left, width - right), y = scale(ys, false, height - bottom, top);
+  const x = scale(xs, log, left, width - right, 55), y = scale(ys, false, height - bottom, top, 34);
   const [xUnit, yUnit] = [UNITS[spec.x.unit], UNITS[spec.y.unit]];
   const taken = [];  // boxes of what is drawn, for the labels to avoid
 
