@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from zoo.names import find
 
 if TYPE_CHECKING:
     import pandas
@@ -39,32 +41,50 @@ def trial_rows(record: SearchRecord) -> list[Row]:
     ]
 
 
-def point_rows(
-    points: Iterable[FrontPoint], metrics: Mapping[str, Mapping[str, float]] = {}
-) -> list[Row]:
-    """A row for each point of a front.
+def point_rows(record: SearchRecord, points: Iterable[FrontPoint]) -> list[Row]:
+    """A row for each threshold setting of candidates.
 
     Args:
-        points: Such as `SearchRecord.settings_front`.
-        metrics: What else was measured, by trial.
+        record: The search.
+        points: Such as its `settings_front`, or `record.point(trial)`.
 
     Returns:
-        `trial`, `error`, `average_macs`, the metrics, `thresholds` and `utilisation`.
+        `trial`, `error`, `average_macs`, all other metrics if the setting is the
+        candidate's own, `thresholds` and `utilisation`.
     """
-    return [
-        {
-            **{"trial": point.trial, "error": point.error},
-            "average_macs": point.average_macs,
-            **{
-                name: value
-                for name, value in metrics.get(point.trial, {}).items()
-                if name not in ("error", "average_macs")
-            },
-            "thresholds": _joined(point.thresholds),
-            "utilisation": _joined(point.utilisation),
-        }
-        for point in points
-    ]
+    rows = []
+    for point in points:
+        candidate = record.candidate(point.trial)
+        own = candidate.evaluation.thresholds == point.thresholds
+        rows.append(
+            {
+                "trial": point.trial,
+                **(candidate.metrics if own else {}),
+                "error": point.error,
+                "average_macs": point.average_macs,
+                "thresholds": _joined(point.thresholds),
+                "utilisation": _joined(point.utilisation),
+            }
+        )
+    return rows
+
+
+def rows_of(record: SearchRecord, what: str = "trials") -> list[Row]:
+    """Rows of a search.
+
+    Args:
+        record: The search.
+        what: "trials", "front" (members at their own thresholds) or "settings_front".
+
+    Raises:
+        ValueError: There is no such part.
+    """
+    parts = {
+        "trials": lambda: trial_rows(record),
+        "front": lambda: point_rows(record, map(record.point, record.front)),
+        "settings_front": lambda: point_rows(record, record.settings_front),
+    }
+    return find(parts, "part of a search", what)()
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -85,7 +105,7 @@ def to_dataframe(rows: Iterable[Row]) -> pandas.DataFrame:
         ModuleNotFoundError: pandas is not installed; the message says so.
 
     Example:
-        >>> to_dataframe(trial_rows(search.record("my_search"))).sort_values("error")
+        >>> to_dataframe(rows_of(search.record("my_search"), "front"))
     """
     try:
         import pandas
