@@ -1,6 +1,7 @@
 """What is drawn is what is recorded, or follows from it."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -139,6 +140,29 @@ def test_maps_show_the_measured_accuracy_and_average_macs(draw):
     (star,) = lines(accuracy)
     shipped = [grid.index(model.thresholds[k]) for k in (1, 0)]
     assert star.ravel().tolist() == shipped
+
+
+def test_long_names_of_exits_are_not_clipped(draw, tmp_path, monkeypatch):
+    names = [f"{'efficientnet_lite0_block_' * 3}{k}" for k in (1, 2)]
+    record = records.to_dict(registry.record("aebnas_digits"))
+    record["model"]["config"]["architecture"] = None
+    (tmp_path / "config.json").write_text(
+        json.dumps(record | {"exit_names": [*names, "final"]})
+    )
+    model = types.SimpleNamespace(
+        predict=lambda images, **_: np.eye(10)[
+            np.arange(len(images))[:, None] % [1, 3, 7]
+        ],
+        macs=registry.record("aebnas_digits").macs,
+        thresholds=(0.5, 0.5),
+        exit_rule="score_margin",
+    )
+    monkeypatch.setattr(registry, "load", lambda name: model)
+    for axes in draw("thresholds", tmp_path):
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            box, whole = label.get_window_extent(), axes.figure.bbox
+            assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+            assert whole.y0 <= box.y0 < box.y1 <= whole.y1
 
 
 # Examples
