@@ -213,6 +213,9 @@ def test_a_search_shows_candidates_fronts_and_hypervolume_of_its_record(path, dr
     np.testing.assert_allclose(drawn("front of candidates"), points(record.front))
     fine = [(p.average_macs / 1e6, 100 * p.error) for p in record.settings_front]
     np.testing.assert_allclose(lines(left, "front of all thresholds").T, fine)
+    steps = {line.get_label(): line.get_drawstyle() for line in left.get_lines()}
+    for front in ("front of candidates", "front of all thresholds"):
+        assert steps[front] == "steps-post"  # nothing lies between two of its members
     target = record.settings.target_macs
     assert lines(left, "target")[0].tolist() == [target / 1e6] * 2
     volumes, proposed = lines(right)
