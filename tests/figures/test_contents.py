@@ -172,6 +172,7 @@ def test_examples_are_the_first_test_images_of_each_exit(draw):
     panels = draw("examples", "aebnas_digits")
     test = data.load("digits").test
     answers = registry.load("aebnas_digits").predict_early(test.images)
+    assert "orange if it is wrong" in panels[0].figure.get_suptitle()
     exits = answers.exits.max() + 1
     assert len(panels) % 8 == 0
     for row in range(exits):
@@ -185,6 +186,8 @@ def test_examples_are_the_first_test_images_of_each_exit(draw):
             answer, truth = answers.labels[k], test.labels[k]
             expected = str(answer) if answer == truth else f"{answer} ({truth})"
             assert panel.get_title() == expected
+            colour = "black" if answer == truth else "#D55E00"
+            assert panel.title.get_color() == colour
 
 
 # Searches
