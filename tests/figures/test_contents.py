@@ -86,6 +86,28 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
         )
 
 
+# Frontier
+
+
+def test_a_frontier_and_what_is_beside_it_are_of_one_split(draw):
+    (axes,) = draw("frontier", "aebnas_cifar10_medium")
+    noted = registry.record("aebnas_cifar10_medium")
+    found = noted.results["validation"]
+    points = [(p.average_macs / 1e6, 100 * p.accuracy) for p in noted.frontier]
+    np.testing.assert_allclose(lines(axes, "threshold settings").T, points)
+    spent, accuracy = lines(axes, "every image at one exit")
+    np.testing.assert_allclose(accuracy, 100 * np.array(found.exit_accuracy))
+    # Without the branches of other exits, and with its own, whether it is on or off.
+    cost = noted.macs
+    for k, macs in enumerate(spent[:-1]):
+        alone = cost.per_exit_with([i == k for i in range(len(cost.branches))])
+        assert macs == alone[k] / 1e6
+    assert spent[-1] == cost.backbone[-1] / 1e6
+    shipped = lines(axes, "as shipped").ravel()
+    expected = found.average_macs["standard"] / 1e6, 100 * found.accuracy
+    np.testing.assert_allclose(shipped, expected)
+
+
 # Exits
 
 
