@@ -53,6 +53,16 @@ def test_every_published_network_with_an_accuracy_has_a_grey_marker(draw):
     assert all(len(names) == 1 for names in families.values())
 
 
+def test_a_network_that_is_far_away_is_named_at_the_edge(draw):
+    (axes,) = draw("models", "cifar10")
+    spent = sorted(row.average_macs / 1e6 for row in published.rows("cifar10")[:-1])
+    *near, far = spent
+    low, high = axes.get_xlim()
+    assert low < near[0] and near[-1] < high < far
+    assert [text.get_text() for text in axes.texts] == ["EEAlexNet, 233 M"]
+    assert axes.texts[0].xy == (1, 73.03)
+
+
 def test_an_accuracy_that_is_not_available_has_no_marker(draw, monkeypatch):
     everything = published.rows("svhn_cropped")
     monkeypatch.setattr(published, "rows", lambda data: everything)
