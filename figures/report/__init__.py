@@ -85,12 +85,17 @@ def page(content: Content) -> str:
     data = json.dumps(to_dict(content), ensure_ascii=False, separators=(",", ":"))
     parts = {
         name: (FOLDER / name).read_text(encoding="utf-8")
-        for name in ("page.html", "page.css", "charts.js", "page.js")
+        for name in (
+            *("page.html", "page.css"),
+            *("charts.js", "panel.js", "search.js", "page.js"),
+        )
     }
     return Template(parts["page.html"]).substitute(
         title=html.escape(content.title),
         style=parts["page.css"],
         charts=parts["charts.js"],
+        panel=parts["panel.js"],
+        search=parts["search.js"],
         script=parts["page.js"],
         data=data.translate(ESCAPES),
     )
