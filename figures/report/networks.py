@@ -55,12 +55,10 @@ class Network:
         parts: Empty for a network that is not of the paper's space, whose exits are
             drawn along its MACs instead.
         exits: The final classifier last.
-        parameters: Trainable parameters; None: not known.
     """
 
     parts: tuple[Part, ...]
     exits: tuple[Exit, ...]
-    parameters: int | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def network(
         heads = (architecture.branches[position] for position in architecture.exits)
         layers = [*(_lines(head.to_json()) for head in heads), ("classifier",)]
     exits = zip(names, places, layers, cost.backbone, (*cost.branches, 0))
-    return Network(parts, tuple(Exit(*each) for each in exits), cost.parameters)
+    return Network(parts, tuple(Exit(*each) for each in exits))
 
 
 def attached(heads: Mapping[str, Any], found: Evaluation) -> Network:
@@ -131,7 +129,7 @@ def attached(heads: Mapping[str, Any], found: Evaluation) -> Network:
         for (name, head), spent in zip(heads.items(), found.macs)
     ]
     final = Exit("final", None, ("classifier",), found.macs[-1], 0)
-    return Network((), (*exits, final), None)
+    return Network((), (*exits, final))
 
 
 def setting(point: OperatingPoint, cost: Cost | None) -> Setting:

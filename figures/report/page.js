@@ -81,6 +81,8 @@ function modelSection(model) {
   return [
     facts(model.facts),
     notes.length ? make("details", {}, make("summary", {}, "Notes"), notes) : null,
+    model.test ? make("details", {}, make("summary", {}, "Its exits on the test split"),
+      exitTable(model.network, model.test.setting, model.test, true)) : null,
     panel(model.id, model, model.data),
   ];
 }

@@ -215,12 +215,14 @@ function trialTable(search, choose) {
       metrics.map((name) => make("td", {}, say(name, each.metrics[name]))));
   }
   for (const [name, [text]] of Object.entries(columns)) {
+    const title = search.metrics.find((metric) => metric.name === name)?.summary;
     const click = () => {
       sort = sort === name ? `-${name}` : name;
       remember(id, "sort", sort);
       build();
     };
-    headings.set(name, make("th", { scope: "col" }, make("button", { type: "button", click }, text)));
+    headings.set(name, make("th", { scope: "col" },
+      make("button", { type: "button", title, click }, text)));
   }
   const limit = (name) => {
     const field = make("input", {
@@ -235,7 +237,8 @@ function trialTable(search, choose) {
     return make("label", { class: "choice" }, `${words(name)} at most`, field, sign);
   };
   const kinds = [
-    ["all", "all trials"], ["front", "the front"], ["random", "random ones"], ["proposed", "proposed ones"],
+    ["all", "all trials"], ["front", "the front"],
+    ["random", "random ones"], ["proposed", "proposed ones"],
   ];
   const filter = select("show", kinds, kept, (value) => {
     kept = value;

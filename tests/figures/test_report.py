@@ -167,6 +167,17 @@ def test_an_experiment_says_which_trial_it_reports(written):
     assert f"reports trial {found['selected']['trial']}: test accuracy" in note
 
 
+def test_limits_and_failures_of_a_search_are_told(written, tmp_path):
+    found = json.loads(SEARCH.read_text(encoding="utf-8"))
+    found["settings"]["constraints"] = {"parameters": [None, 3e6]}
+    found["failed"] = [{"trial": "40", "reason": "The loss is NaN."}]
+    (tmp_path / "limited.json").write_text(json.dumps(found))
+    _, page = written(tmp_path / "limited.json")
+    (search,) = page["sources"]
+    assert ["limit of parameters", "at most 3e+06"] in search["facts"]
+    assert search["failed"] == [["40", "The loss is NaN."]]
+
+
 def test_a_network_of_another_kind_has_exits_along_its_macs(written, saved):
     config = {"architecture": None}
     _, page = written(saved(config, exit_names=["a", "b", "c", "final"]))
@@ -422,7 +433,7 @@ def said(setting):
 
 def test_the_slider_moves_accuracy_shares_thresholds_and_drawing(browse):
     script = f"""{READ}
-    const look = () => [reading(), rows("table.exits"), [...document.querySelectorAll(
+    const look = () => [reading(), rows(".panel .exits"), [...document.querySelectorAll(
       ".exit .says")].map((each) => each.textContent), location.hash];
     const slider = document.querySelector("input[type=range]");
     const all = [look()];
