@@ -61,6 +61,7 @@ setup(
             for file in ("config.json", "model.weights.h5", "card.md")
         ],
         "reproduce": ["*.json"],  # the recorded results stay in the repository
+        "figures.report": ["*.html", "*.css", "*.js"],
     },
     entry_points={"console_scripts": ["aebnas = aebnas:main"]},
     install_requires=[

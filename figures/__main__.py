@@ -1,4 +1,4 @@
-"""Command line: python -m figures frontier|models|exits|... --out FILE."""
+"""Command line: python -m figures frontier|models|...|report --out FILE."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from figures.report import command as report
 from zoo.terminal import CommandLine, add_load
 
 DESCRIPTION = """\
@@ -16,7 +17,8 @@ Draw figures from models and records.
 
   %(prog)s frontier aebnas_digits --out frontier.png
   %(prog)s models cifar10 --out models.svg
-  %(prog)s search DIR --out search.pdf"""
+  %(prog)s search DIR --out search.pdf
+  %(prog)s report DIR aebnas_digits --out report.html"""
 
 MODEL = ("name", {"metavar": "MODEL", "help": "a pretrained name or a folder"})
 DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder of NAME.npz"})
@@ -61,10 +63,10 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
 
 
 def commands() -> CommandLine:
-    """All commands: one per figure."""
-    found = CommandLine("figures", DESCRIPTION, keras=True)
+    """All commands: one per figure, and the report."""
+    found = CommandLine("figures", DESCRIPTION)
     for name, (text, own) in FIGURES.items():
-        sub = found.command(name, draw, f"Draw {text}.")
+        sub = found.command(name, draw, f"Draw {text}.", keras=True)
         for flag, settings in own:
             sub.add_argument(flag, **settings)
         sub.add_argument(
@@ -75,6 +77,7 @@ def commands() -> CommandLine:
             help=".png, .svg or .pdf",
         )
         add_load(sub)
+    report.add(found)
     return found
 
 
@@ -88,7 +91,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw a figure; returns the exit status."""
+    """Draw a figure or write a report; returns the exit status."""
     try:
         return commands().run(arguments)
     except ModuleNotFoundError as error:

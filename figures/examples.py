@@ -18,7 +18,7 @@ def examples(
     """Draw test images by the exit at which they leave, one row per exit.
 
     The first images of the test split, in its order. Above each is the model's answer,
-    followed by the truth in parentheses if that differs.
+    followed by the truth in parentheses if that differs; then it is orange.
 
     Args:
         name: A pretrained model's name, or a folder.
@@ -37,10 +37,12 @@ def examples(
     images, labels = dataset.test
     answers = model.predict_early(images)
     names = record.exit_names
-    with figure(out, 8.0, 1.1 * len(names) + 0.6, len(names), COLUMNS) as panels:
+    with figure(out, 8.0, 1.1 * len(names) + 0.8, len(names), COLUMNS) as panels:
         np.ravel(panels)[0].figure.suptitle(
             f"{record.name}: the first test images that leave at each exit, and the "
-            "share of all that do",
+            "share of all that do\n"
+            "Above each is the answer: black if it is right, orange if it is wrong, "
+            "then with the truth in parentheses",
             fontsize=9,
         )
         for row, (exit_name, axes) in enumerate(zip(names, np.atleast_2d(panels))):

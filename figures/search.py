@@ -48,6 +48,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
         left.plot(
             *zip(*front),
             "o-",
+            drawstyle="steps-post",
             color=COLOURS[1],
             markerfacecolor="none",
             markersize=8,
@@ -57,6 +58,7 @@ def search(source: str | os.PathLike, out: str | os.PathLike) -> None:
             [point.average_macs / 1e6 for point in record.settings_front],
             [100 * point.error for point in record.settings_front],
             "--",
+            drawstyle="steps-post",
             color=COLOURS[2],
             label="front of all thresholds",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,12 +79,17 @@ def thresholds(
                     markeredgecolor="black",
                     markersize=13,
                 )
-            axes.set_xlabel(f"threshold {names[across]}")
-            axes.set_ylabel(f"threshold {names[up]}")
+            axes.set_xlabel(_axis(names[across]))
+            axes.set_ylabel(_axis(names[up]))
             axes.set_title(title)
             axes.grid(visible=False)
             bar = axes.figure.colorbar(image, ax=axes)
             bar.formatter = bar.minorformatter = "{x:g}"
+
+
+def _axis(exit_name: str) -> str:
+    """What an axis is called, on lines that are no longer than the axis."""
+    return textwrap.fill(f"threshold {exit_name}", 30)
 
 
 def _label(threshold: float) -> str:

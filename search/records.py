@@ -231,3 +231,17 @@ class SearchRecord:
             trial=trial,
             error=candidate.metrics["error"],
         )
+
+    def to_dataframe(self, what: str = "trials") -> Any:
+        """Trials or fronts as a pandas data frame; see `search.frames.rows_of`.
+
+        Args:
+            what: "trials", "front" or "settings_front".
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+            ValueError: There is no such part.
+        """
+        from search import frames
+
+        return frames.to_dataframe(frames.rows_of(self, what))

@@ -57,6 +57,7 @@ def add(commands: CommandLine) -> None:
     command.add_argument(
         "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
     )
+    command.add_argument("--csv", action="store_true", help="print CSV")
     add_load(command)
     add_json(command)
 
@@ -85,6 +86,10 @@ def run(options: argparse.Namespace) -> None:
             for each in shown:
                 each["metrics"] = record.candidate(each["trial"]).metrics
         print_json(shown)
+    elif options.csv:
+        from search.frames import point_rows, to_csv
+
+        print(to_csv(point_rows(record, points)), end="")
     else:
         _print(record, points)
 

@@ -1,6 +1,7 @@
 """What is drawn is what is recorded, or follows from it."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -52,6 +53,16 @@ def test_every_published_network_with_an_accuracy_has_a_grey_marker(draw):
     assert all(len(names) == 1 for names in families.values())
 
 
+def test_a_network_that_is_far_away_is_named_at_the_edge(draw):
+    (axes,) = draw("models", "cifar10")
+    spent = sorted(row.average_macs / 1e6 for row in published.rows("cifar10")[:-1])
+    *near, far = spent
+    low, high = axes.get_xlim()
+    assert low < near[0] and near[-1] < high < far
+    assert [text.get_text() for text in axes.texts] == ["EEAlexNet, 233 M"]
+    assert axes.texts[0].xy == (1, 73.03)
+
+
 def test_an_accuracy_that_is_not_available_has_no_marker(draw, monkeypatch):
     everything = published.rows("svhn_cropped")
     monkeypatch.setattr(published, "rows", lambda data: everything)
@@ -84,6 +95,28 @@ def test_every_pretrained_model_has_its_frontier_and_a_star(draw):
             and np.allclose(line.get_xydata(), shown)
             for line in frontiers
         )
+
+
+# Frontier
+
+
+def test_a_frontier_and_what_is_beside_it_are_of_one_split(draw):
+    (axes,) = draw("frontier", "aebnas_cifar10_medium")
+    noted = registry.record("aebnas_cifar10_medium")
+    found = noted.results["validation"]
+    points = [(p.average_macs / 1e6, 100 * p.accuracy) for p in noted.frontier]
+    np.testing.assert_allclose(lines(axes, "threshold settings").T, points)
+    spent, accuracy = lines(axes, "every image at one exit")
+    np.testing.assert_allclose(accuracy, 100 * np.array(found.exit_accuracy))
+    # Without the branches of other exits, and with its own, whether it is on or off.
+    cost = noted.macs
+    for k, macs in enumerate(spent[:-1]):
+        alone = cost.per_exit_with([i == k for i in range(len(cost.branches))])
+        assert macs == alone[k] / 1e6
+    assert spent[-1] == cost.backbone[-1] / 1e6
+    shipped = lines(axes, "as shipped").ravel()
+    expected = found.average_macs["standard"] / 1e6, 100 * found.accuracy
+    np.testing.assert_allclose(shipped, expected)
 
 
 # Exits
@@ -142,6 +175,29 @@ def test_maps_show_the_measured_accuracy_and_average_macs(draw):
     assert star.ravel().tolist() == shipped
 
 
+def test_long_names_of_exits_are_not_clipped(draw, tmp_path, monkeypatch):
+    names = [f"{'efficientnet_lite0_block_' * 3}{k}" for k in (1, 2)]
+    record = records.to_dict(registry.record("aebnas_digits"))
+    record["model"]["config"]["architecture"] = None
+    (tmp_path / "config.json").write_text(
+        json.dumps(record | {"exit_names": [*names, "final"]})
+    )
+    model = types.SimpleNamespace(
+        predict=lambda images, **_: np.eye(10)[
+            np.arange(len(images))[:, None] % [1, 3, 7]
+        ],
+        macs=registry.record("aebnas_digits").macs,
+        thresholds=(0.5, 0.5),
+        exit_rule="score_margin",
+    )
+    monkeypatch.setattr(registry, "load", lambda name: model)
+    for axes in draw("thresholds", tmp_path):
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            box, whole = label.get_window_extent(), axes.figure.bbox
+            assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+            assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+
+
 # Examples
 
 
@@ -149,6 +205,7 @@ def test_examples_are_the_first_test_images_of_each_exit(draw):
     panels = draw("examples", "aebnas_digits")
     test = data.load("digits").test
     answers = registry.load("aebnas_digits").predict_early(test.images)
+    assert "orange if it is wrong" in panels[0].figure.get_suptitle()
     exits = answers.exits.max() + 1
     assert len(panels) % 8 == 0
     for row in range(exits):
@@ -162,6 +219,8 @@ def test_examples_are_the_first_test_images_of_each_exit(draw):
             answer, truth = answers.labels[k], test.labels[k]
             expected = str(answer) if answer == truth else f"{answer} ({truth})"
             assert panel.get_title() == expected
+            colour = "black" if answer == truth else "#D55E00"
+            assert panel.title.get_color() == colour
 
 
 # Searches
@@ -190,6 +249,9 @@ def test_a_search_shows_candidates_fronts_and_hypervolume_of_its_record(path, dr
     np.testing.assert_allclose(drawn("front of candidates"), points(record.front))
     fine = [(p.average_macs / 1e6, 100 * p.error) for p in record.settings_front]
     np.testing.assert_allclose(lines(left, "front of all thresholds").T, fine)
+    steps = {line.get_label(): line.get_drawstyle() for line in left.get_lines()}
+    for front in ("front of candidates", "front of all thresholds"):
+        assert steps[front] == "steps-post"  # nothing lies between two of its members
     target = record.settings.target_macs
     assert lines(left, "target")[0].tolist() == [target / 1e6] * 2
     volumes, proposed = lines(right)

@@ -19,7 +19,10 @@ COMMANDS = {
     "surrogates": [],
 }
 LABELS = {
-    "frontier": ["aebnas_digits", "after stage 1", "as shipped (test split)"],
+    "frontier": [
+        "aebnas_digits on the validation split of digits",
+        *("after stage 1", "as shipped"),
+    ],
     "models": ["Models of cifar10, and published networks", "AEBNAS (derived)"],
     "exits": [
         *("images that leave here", "accuracy of those", "accuracy on all images"),
