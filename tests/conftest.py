@@ -1,12 +1,19 @@
 """One small early-exit network and some data, shared by all tests."""
 
 import dataclasses
+import gc
+import os
 import subprocess
 
-import keras
-import pytest
+# Before anything imports NumPy or TensorFlow: two processes share two cores, and a
+# second thread of each only waits for the first one on matrices as small as here.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
-from zoo import (
+import keras  # noqa: E402
+import pytest  # noqa: E402
+
+from zoo import (  # noqa: E402
     Architecture,
     Branch,
     ConvModule,
@@ -16,6 +23,9 @@ from zoo import (
     data,
     training,
 )
+
+
+gc.freeze()  # the libraries stay: no collection needs to look at them again
 
 
 def pytest_addoption(parser):

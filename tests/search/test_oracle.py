@@ -6,6 +6,7 @@ import math
 import keras_tuner
 import numpy as np
 import pytest
+from sklearn.kernel_ridge import KernelRidge
 
 from search import (
     AEBNAS,
@@ -47,8 +48,19 @@ NAMES = {random_search: "random", nsga2: "nsga2", aebnas: "aebnas"}
 QUICK = {  # a few small iterations of each proposer that learns
     random_search: SMALL,
     nsga2: SMALL | {"population": 4},
-    aebnas: SMALL | {"population": 6, "generations": 2},
+    aebnas: SMALL | {"population": 6, "generations": 2, "surrogate": "quick"},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """A surrogate that is fitted at once: how well it predicts is not the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        regressor = functools.partial(KernelRidge, kernel="rbf", alpha=0.1)
+        patch.setitem(surrogates.SURROGATES, "quick", lambda seed: regressor())
+        yield
+
+
 each_oracle = pytest.mark.parametrize("kind", QUICK, ids=NAMES.get)
 
 
