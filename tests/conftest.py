@@ -24,7 +24,6 @@ from zoo import (  # noqa: E402
     training,
 )
 
-
 gc.freeze()  # the libraries stay: no collection needs to look at them again
 
 
