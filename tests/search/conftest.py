@@ -121,7 +121,7 @@ def quick_surrogate(monkeypatch):
 @pytest.fixture
 def few_digits(monkeypatch, first_digits):
     """In place of the digits, few of them."""
-    digits = first_digits(train=64, validation=32, test=32)
+    digits = first_digits(train=64, validation=100, test=32)
     monkeypatch.setattr(zoo.data, "load", lambda *_, **__: digits)
     return digits
 
