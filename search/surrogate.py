@@ -24,6 +24,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
 
 FOLDS = 3
 
@@ -59,7 +60,8 @@ class AdaptiveRegressor(RegressorMixin, BaseEstimator):
         }
         candidates = {name: _scaled(each) for name, each in candidates.items()}
         folds = KFold(min(FOLDS, len(y)), shuffle=True, random_state=self.seed)
-        with quiet():
+        # Several threads wait for each other most of the time: the matrices are small.
+        with quiet(), threadpool_limits(1, "blas"):
             taus = {}
             for name, each in candidates.items():
                 try:

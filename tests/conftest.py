@@ -1,12 +1,19 @@
 """One small early-exit network and some data, shared by all tests."""
 
 import dataclasses
+import gc
+import os
 import subprocess
 
-import keras
-import pytest
+# Before anything imports NumPy or TensorFlow: two processes share two cores, and a
+# second thread of each only waits for the first one on matrices as small as here.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
-from zoo import (
+import keras  # noqa: E402
+import pytest  # noqa: E402
+
+from zoo import (  # noqa: E402
     Architecture,
     Branch,
     ConvModule,
@@ -16,6 +23,8 @@ from zoo import (
     data,
     training,
 )
+
+gc.freeze()  # the libraries stay: no collection needs to look at them again
 
 
 def pytest_addoption(parser):
@@ -35,35 +44,36 @@ def pytest_addoption(parser):
 
 # Files that take longest begin first: no process is left with a long one at the end.
 LONGEST = (
-    "test_measurements.py",
-    "test_registry.py",
-    "test_readme.py",
-    "test_main.py",
-    "test_oracle.py",
-    "test_classifier.py",
     "test_training.py",
-    "test_resume.py",
-    "test_workers.py",
+    "test_main.py",
+    "test_classifier.py",
+    "test_registry.py",
+    "test_oracle.py",
     "test_settings.py",
     "test_network.py",
+    "test_readme.py",
+    "test_resume.py",
     "test_tuner.py",
+    "test_workers.py",
     "test_surrogate.py",
+    "test_measurements.py",
+    "test_model.py",
+    "test_search.py",
+    "test_experiments.py",
+    "test_attachment.py",
     "test_tables.py",
+    "test_contents.py",
     "test_page.py",
     "test_verify.py",
-    "test_attachment.py",
-    "test_experiments.py",
-    "test_search.py",
-    "test_contents.py",
-    "test_model.py",
 )
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put the files that take longest first; with --quick leave them out."""
+    """Put the files that take longest first, in order; with --quick leave them out."""
     if config.getoption("--quick"):
         items[:] = [item for item in items if item.path.name not in LONGEST]
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture of the test

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -11,9 +12,10 @@ import zlib
 
 import numpy as np
 import pytest
+from sklearn.kernel_ridge import KernelRidge
 
 import zoo
-from search import Settings, run
+from search import Settings, run, surrogate
 from search.records import CandidateRecord, Training
 from zoo.exits import Evaluation, OperatingPoint
 
@@ -107,6 +109,21 @@ def fake(monkeypatch):
     """No candidate is built or trained; see `fake_train`."""
     monkeypatch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
     monkeypatch.setattr("search.tuner.EarlyExitTuner.train", fake_train)
+
+
+@pytest.fixture
+def quick_surrogate(monkeypatch):
+    """A surrogate that is fitted at once: how well it predicts is not the point."""
+    regressor = functools.partial(KernelRidge, kernel="rbf", alpha=0.1)
+    monkeypatch.setitem(surrogate.SURROGATES, "adaptive", lambda seed: regressor())
+
+
+@pytest.fixture
+def few_digits(monkeypatch, first_digits):
+    """In place of the digits, few of them."""
+    digits = first_digits(train=64, validation=100, test=32)
+    monkeypatch.setattr(zoo.data, "load", lambda *_, **__: digits)
+    return digits
 
 
 Finished = collections.namedtuple("Finished", "folder, settings, oracle")

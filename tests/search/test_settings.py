@@ -53,6 +53,9 @@ FULL = Settings(
 )
 
 
+pytestmark = pytest.mark.usefixtures("quick_surrogate")
+
+
 def change(settings, **changes):
     return dataclasses.replace(settings, **changes)
 
@@ -590,7 +593,7 @@ def flowers(first_digits):
 def test_a_data_set_of_ones_own_is_searched_on_read_exported_and_continued(
     tmp_path, flowers, untrained
 ):
-    sought = change(QUICK, trials=2)
+    sought = change(QUICK, trials=1)
     run(sought, tmp_path / "s", dataset=flowers)
     found = record(tmp_path / "s")
     assert found.data == DataSource("flowers", flowers.fingerprint)
@@ -604,8 +607,8 @@ def test_a_data_set_of_ones_own_is_searched_on_read_exported_and_continued(
     without = export(tmp_path / "s", trial, tmp_path / "without")
     assert without.results is None
 
-    more = run(change(sought, trials=3), tmp_path / "s", dataset=flowers)
-    assert len(more.completed_trials()) == 3
+    more = run(change(sought, trials=2), tmp_path / "s", dataset=flowers)
+    assert len(more.completed_trials()) == 2
 
 
 def test_a_data_set_of_ones_own_has_to_be_passed_again(tmp_path, flowers, fake):
@@ -658,7 +661,7 @@ def test_an_export_without_data_keeps_the_asked_thresholds(
     monkeypatch.setattr(data, "load", load)
     front = [trial.trial_id for trial in finished.oracle.pareto_trials()]
     exits = {
-        trial: len(load_candidate(finished.folder / f"trial_{trial}").thresholds)
+        trial: len(record(finished.folder).candidate(trial).evaluation.thresholds)
         for trial in front
     }
     trial = max(front, key=exits.get)

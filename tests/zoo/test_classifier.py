@@ -281,7 +281,21 @@ def test_the_layers_cost_what_the_arithmetic_says(seed):
     assert cost.count(built) == macs(architecture, classes) == built.macs
 
 
-# Without TensorFlow
+# On JAX
+
+# Two exits, a head of the search, and nothing that takes JAX long to compile.
+NETWORK = """
+from zoo import layers
+
+keras.utils.set_random_seed(1)
+inputs = keras.Input((None, None, 3))
+x = layers.FitResolution(32)(inputs)
+x = layers.normalised(layers.convolution(x, "stem", 8, 3, 4), "stem", "relu")
+exit1 = zoo.Branch([zoo.ConvModule(8)]).build(x, 10, "exit1")
+final = layers.classifier(layers.depthwise(x, "last", 3, 1), 10, "final")
+model = zoo.EarlyExitModel(inputs, [x], [exit1, final])
+"""
+
 
 WITHOUT_TENSORFLOW = """
 import sys
@@ -304,16 +318,7 @@ loaded = (set(sys.modules) - before).intersection(optional)  # Keras takes sklea
 assert not loaded, loaded
 assert "tensorflow" not in sys.modules
 
-keras.utils.set_random_seed(1)
-from zoo import layers
-
-# Two exits, a head of the search, and nothing that takes JAX long to compile.
-inputs = keras.Input((None, None, 3))
-x = layers.FitResolution(32)(inputs)
-x = layers.normalised(layers.convolution(x, "stem", 8, 3, 4), "stem", "relu")
-exit1 = zoo.Branch([zoo.ConvModule(8)]).build(x, 10, "exit1")
-final = layers.classifier(layers.depthwise(x, "last", 3, 1), 10, "final")
-model = zoo.EarlyExitModel(inputs, [x], [exit1, final])
+NETWORK
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (32, 32, 32, 3)).astype("uint8")
 model.compile("sgd")
@@ -337,24 +342,38 @@ np.testing.assert_allclose(found.confidences, taken, atol=1e-5)
 
 EXPORT = """
 import sys
+import keras
 import numpy as np
 import tensorflow as tf
 import zoo
 
-model = zoo.load("aebnas_digits")
-images = zoo.data.load("digits").test.images[:5].astype("float32")
+assert keras.backend.backend() == "jax"
+NETWORK
+
+
+class Small(zoo.EarlyExitClassifier):
+    def __init__(self, inputs, features, logits):
+        zoo.EarlyExitModel.__init__(self, inputs, features, logits)
+        self.architecture = zoo.Architecture(32, [zoo.Stage.uniform(2, 3, 3)] * 5)
+
+    exit_names = ("exit1", "final")  # not of the architecture
+
+
+model = Small(inputs, [x], [exit1, final])  # converting a whole classifier takes long
+images = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype("float32")
 model.export(sys.argv[1], verbose=False)
 loaded = tf.saved_model.load(sys.argv[1])
 served = loaded.serve(images).numpy()
 expected = model.predict(images, verbose=0)
+assert expected.std() > 1e-3
 np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-4)
 """
 
 
-def run_on_jax(*arguments):
+def run_on_jax(text, *arguments):
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", *arguments],
+        [sys.executable, "-c", text.replace("NETWORK", NETWORK), *arguments],
         cwd=pathlib.Path(__file__).parents[2],
         env=os.environ | environment,
         capture_output=True,

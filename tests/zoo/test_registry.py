@@ -279,26 +279,29 @@ def test_an_update_takes_no_other_data(copy, dataset):
     assert contents(copy) == before
 
 
-def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(tmp_path):
-    model = network(thresholds=(0.7,))
+def test_without_a_data_set_there_are_no_figures_but_names_and_thresholds(
+    tmp_path, generic
+):
+    model = generic(thresholds=(0.7, 0.8))
     model.class_names = tuple("abcdefghij")
     record = zoo.save(model, tmp_path / "plain")
     assert record.results is None and record.data is None
     assert "## Results" not in zoo.card(tmp_path / "plain")
     loaded = zoo.load(tmp_path / "plain")
     assert loaded.class_names == model.class_names
-    assert loaded.thresholds == (0.7,)
+    assert loaded.thresholds == (0.7, 0.8)
     assert loaded.frontier == ()
 
 
-def test_the_state_of_an_optimizer_is_not_saved(saved, tmp_path):
-    model = network()
+def test_the_state_of_an_optimizer_is_not_saved(generic, tmp_path):
+    model = generic()
+    zoo.save(model, tmp_path / "plain")
+    size = (tmp_path / "plain" / "model.weights.h5").stat().st_size
     model.compile("adam")
     model.optimizer.build(model.trainable_variables)
     zoo.save(model, tmp_path)
     with h5py.File(tmp_path / "model.weights.h5") as file:
         assert "optimizer" not in file
-    size = (saved.folder / "model.weights.h5").stat().st_size
     assert (tmp_path / "model.weights.h5").stat().st_size < 1.1 * size
     zoo.load(tmp_path)
 
@@ -712,11 +715,20 @@ PROMISED = {
     "aebnas_cifar100_large": (0.62, 17e6),
     "vit_digits": (0.95, 2e6),
 }
+# Of the first test images, of which there are `FIRST`, how many the models answer right
+# and what they spend. With --campaign all images are measured, as the records say them.
+FIRST = 2000
+ANSWERED = {
+    "aebnas_cifar10_small": (1_716, 2262809),
+    "aebnas_cifar10_medium": (1_747, 5685379),
+    "aebnas_cifar10_large": (1_789, 10493741),
+    "aebnas_cifar100_large": (1_278, 15383543),
+}
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", zoo.list_models())
-def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
+def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained, request):
     record = registry.record(name)
     source = record.data.name
     folder = os.environ.get(data.DATA_DIR_VARIABLE, "")
@@ -725,15 +737,22 @@ def test_a_pretrained_model_keeps_its_promise_and_its_record(name, pretrained):
     dataset, model = data.load(source), pretrained(name)
     # Some copies of CIFAR-10 differ in a few pixels.
     same = record.data.fingerprint == dataset.fingerprint
+    everything = request.config.getoption("--campaign")
     split, expected = dataset.test, record.results["test"]
-    logits = model.predict(split.images, batch_size=256, verbose=0)
+    split = split if everything else split.take(FIRST)
+    logits = model.predict(split.images, batch_size=250, verbose=0)
     found = measure.report(model, logits, split.labels)
     margin = 1.01 / len(split.labels) if same else 0.003
-    assert found.accuracy == pytest.approx(expected.accuracy, abs=margin)
-    assert found.average_macs == pytest.approx(expected.average_macs, rel=margin)
+    whole = (expected.accuracy * expected.samples, expected.average_macs["standard"])
+    right, spent = whole if len(split.labels) == expected.samples else ANSWERED[name]
+    assert found.accuracy == pytest.approx(right / len(split.labels), abs=margin)
+    assert found.average_macs["standard"] == pytest.approx(spent, rel=margin)
+    # A sample of these differs from all by chance alone.
+    assert found.accuracy == pytest.approx(expected.accuracy, abs=0.02)
+    assert found.average_macs == pytest.approx(expected.average_macs, rel=0.05)
     accuracy, macs = PROMISED[name]
-    assert found.accuracy >= accuracy
-    assert found.average_macs[record.conventions[-1]] <= macs
+    assert expected.accuracy >= accuracy
+    assert expected.average_macs[record.conventions[-1]] <= macs
 
 
 def test_the_example_of_the_page_on_calibration_runs(pretrained, monkeypatch):

@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow")
 from search.supernet import shared  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 
-ARCHITECTURES = 50
+ARCHITECTURES = 12  # they have every option, which a test makes sure of
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,25 @@ def random_architecture(seed: int) -> zoo.Architecture:
     return zoo.Architecture(
         int(rng.choice(range(32, 73, 4))), stages, tuple(branches), tuple(thresholds)
     )
+
+
+def options(architecture: zoo.Architecture) -> set[tuple]:
+    """What was chosen in each place."""
+    chosen = set()
+    for place, stage in enumerate(architecture.stages):
+        chosen.add((place, "depth", len(stage.blocks)))
+        for block in stage.blocks:
+            chosen |= {(place, *each) for each in vars(block).items()}
+    for place, head in enumerate(architecture.branches):
+        modules = getattr(head, "modules", ())
+        chosen.add((place, type(head).__name__, len(modules)))
+        chosen |= {each for module in modules for each in vars(module).items()}
+    return chosen
+
+
+def test_the_architectures_have_every_option():
+    many = [options(random_architecture(seed)) for seed in range(10 * ARCHITECTURES)]
+    assert set.union(*many[:ARCHITECTURES]) == set.union(*many)
 
 
 @pytest.mark.parametrize("seed", range(ARCHITECTURES))

@@ -1,6 +1,7 @@
 """Training of the shared weights."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -28,6 +29,12 @@ def dataset():
     return Dataset("made up", ("a", "b", "c"), True, train, rest, rest)
 
 
+@pytest.fixture(scope="module")
+def few(dataset):
+    """Its first images: two steps of a training."""
+    return dataclasses.replace(dataset, train=dataset.train.take(9))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once():
     """One trainer for all tests, begun anew each time: compiling it takes a minute."""
@@ -48,10 +55,10 @@ def compiled_once():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, dataset):
-    """An uninterrupted training: 3 steps of the largest, 3 of the sandwich rule."""
+def whole(tmp_path_factory, few):
+    """An uninterrupted training: 2 steps of the largest, 2 of the sandwich rule."""
     folder = tmp_path_factory.mktemp("whole")
-    return folder, training.train(folder, dataset, PLAN)
+    return folder, training.train(folder, few, PLAN)
 
 
 def rows(folder):
@@ -62,11 +69,11 @@ def rows(folder):
         ]
 
 
-def test_resumed_training_takes_the_same_course(whole, tmp_path, dataset):
+def test_resumed_training_takes_the_same_course(whole, tmp_path, few):
     folder, weights = whole
-    training.train(tmp_path, dataset, PLAN, stop_after=5)  # amid the second phase
+    training.train(tmp_path, few, PLAN, stop_after=3)  # amid the second phase
     assert len(rows(tmp_path)) == 1
-    resumed = training.train(tmp_path, dataset, PLAN)
+    resumed = training.train(tmp_path, few, PLAN)
     assert all(np.array_equal(weights[name], resumed[name]) for name in weights)
     assert rows(tmp_path) == rows(folder)
 
@@ -80,20 +87,20 @@ def test_training_changes_every_filter_of_the_backbone(whole):
     assert len(closing) == 21 and not kept & closing  # those that began at zero, too
 
 
-def test_checkpoint_is_a_supernet(whole, dataset):
+def test_checkpoint_is_a_supernet(whole):
     folder, weights = whole
     supernet = Supernet.load(folder / "checkpoint.npz")
     assert all(np.array_equal(supernet.weights[n], weights[n]) for n in weights)
 
 
-def test_another_plan_is_refused_and_later_phases_may_change(whole, dataset):
+def test_another_plan_is_refused_and_later_phases_may_change(whole, few):
     folder, weights = whole
     other = Plan(PLAN.phases, batch_size=4, seed=4)
     with pytest.raises(ValueError, match="holds a training that differs in seed"):
-        training.train(folder, dataset, other)
+        training.train(folder, few, other)
     other = Plan((Phase(1, 0.2), PLAN.phases[1]), batch_size=4, seed=3)
     with pytest.raises(ValueError, match="differs in phases"):
-        training.train(folder, dataset, other)
+        training.train(folder, few, other)
 
 
 def test_batches_are_shifted_mirrored_and_repeatable(dataset):
