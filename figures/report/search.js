@@ -13,7 +13,8 @@ function searchSection(search) {
 
   function choose(each, asked) {
     const heading = make("h3", { tabindex: -1, id: `${search.id}-trial` }, `Trial ${each.trial}`);
-    const about = [each.origin, onFront(search, each) ? "on the front" : "not on the front"];
+    const origin = each.origin === "random" ? "Drawn at random" : "Proposed by the search";
+    const about = [origin, onFront(search, each) ? "on the front" : "not on the front"];
     for (const [name, value] of Object.entries(each.metrics))
       about.push(`${words(name)} ${say(name, value)}`);
     if (asked) {

@@ -404,7 +404,7 @@ def browse(tmp_path_factory):
         )
         assert "CONSOLE" not in done.stderr, done.stderr
         (found,) = re.findall(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-        return shown, json.loads(html.unescape(found))
+        return shown, json.loads(html.unescape(found).replace("\u00a0", " "))
 
     return browse
 
