@@ -21,7 +21,8 @@ function fill(element, attributes, children) {
     else if (value !== null && value !== undefined && value !== false)
       element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  const there = (child) => child !== null && child !== undefined;
+  element.append(...children.flat(Infinity).filter(there));
   return element;
 }
 
@@ -126,8 +127,8 @@ function symbol(shape, x, y, r, attributes) {
 function scale(values, log, start, end, apart) {
   let low = Math.min(...values), high = Math.max(...values);
   if (low === high) {
-    const around = Math.abs(low) / 10 || 1;
-    [low, high] = [low - around, high + around];
+    const around = Math.abs(low) / 10;
+    [low, high] = around ? [low - around, high + around] : [0, 1];
   }
   const [to, from] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
   const margin = (to(high) - to(low)) * 0.06;

@@ -92,7 +92,7 @@ function frontFigure(search, choose) {
       note = added.note;
     } else if (published) note = "Published values are of error and average MACs: choose these two.";
     const figure = chart({
-      title: `${search.trials.length} trials: ${words(y)} against ${words(x)}, validation split`,
+      title: `Trials: ${words(y)} against ${words(x)}, validation split`,
       label: `${words(y)} against ${words(x)} of ${search.trials.length} trials, `
         + `${members.length} of them on the front. Arrow keys move among them, Enter selects one.`,
       x: { name: words(x), unit: unit(x), log: wide(xs) },

@@ -403,6 +403,7 @@ def browse(tmp_path_factory):
             timeout=120,
         )
         assert "CONSOLE" not in done.stderr, done.stderr
+        assert "[object " not in done.stdout
         (found,) = re.findall(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
         return shown, json.loads(html.unescape(found).replace("\u00a0", " "))
 
@@ -544,7 +545,7 @@ def test_several_sources_with_pictures_and_hostile_names_are_shown(
     with pytest.raises(ValueError, match="records no data set"):
         report([hostile], tmp_path / "no.html", pictures=20)
     page = figures.report.content.content
-    shown = page([SEARCH, "aebnas_digits"], pictures=20)
+    shown = page([RUN, "aebnas_digits"], pictures=20)
     other = page([hostile]).sources[0]
     both = dataclasses.replace(
         shown,
@@ -553,7 +554,7 @@ def test_several_sources_with_pictures_and_hostile_names_are_shown(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("figures.report.content.content", lambda *_, **__: both)
-        _, found = browse([SEARCH], script)
+        _, found = browse([RUN], script)
     digits = shown.sources[1]
     for leaving, counted in (
         (digits.examples.saved, found["saved"]),
