@@ -21,7 +21,8 @@ function fill(element, attributes, children) {
     else if (value !== null && value !== undefined && value !== false)
       element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  const there = (child) => child !== null && child !== undefined;
+  element.append(...children.flat(Infinity).filter(there));
   return element;
 }
 
@@ -29,12 +30,12 @@ function fill(element, attributes, children) {
 const UNITS = {
   share: {
     name: "%",
-    text: (value) => `${(100 * value).toFixed(1)} %`,
+    text: (value) => `${(100 * value).toFixed(1)}\u00a0%`,  // not on two lines
     axis: (value) => tidy(100 * value),
   },
   macs: {
     name: "millions",
-    text: (value) => `${(value / 1e6).toFixed(2)} M`,
+    text: (value) => `${(value / 1e6).toFixed(2)}\u00a0M`,
     axis: (value) => tidy(value / 1e6),
   },
   number: { name: "", text: (value) => `${Number(value.toPrecision(4))}`, axis: tidy },
@@ -62,8 +63,9 @@ function table({ columns, rows }, attributes = {}) {
 // spec.label    what a screen reader says of it
 // spec.x, .y    {name, unit, log, zero}: unit is one of UNITS
 // spec.lines    {name, colour, steps, dashed, points: [[x, y], ...]}
-// spec.points   {name, colour, shape, size, at: [{x, y, label, says, run}, ...]}: label is
-//               written beside a point, says is what it means, run is what Enter does
+// spec.points   {name, colour, shape, size, tinted, at: [{x, y, label, says, run}, ...]}:
+//               label is written beside a point, in the group's colour if that is tinted;
+//               says is what the point means, run is what Enter does
 // spec.rules    {x, label}: vertical lines
 // spec.table    {columns, rows}
 // spec.note     a sentence below it
@@ -125,8 +127,8 @@ function symbol(shape, x, y, r, attributes) {
 function scale(values, log, start, end, apart) {
   let low = Math.min(...values), high = Math.max(...values);
   if (low === high) {
-    const around = Math.abs(low) / 10 || 1;
-    [low, high] = [low - around, high + around];
+    const around = Math.abs(low) / 10;
+    [low, high] = around ? [low - around, high + around] : [0, 1];
   }
   const [to, from] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
   const margin = (to(high) - to(low)) * 0.06;
@@ -183,7 +185,7 @@ function plot(spec, view) {
     const dot = symbol(group.shape, px, py, r, { class: `point ${group.colour}` });
     dot.append(draw("title", {}, each.says));
     taken.push([px - r, py - r, px + r, py + r]);
-    if (each.label) labels.push([each.label, px, py, r]);
+    if (each.label) labels.push([each.label, px, py, r, group.tinted ? group.colour : ""]);
     return { each, dot };
   }));
   activate(dots.filter(({ each }) => each.run), view);
@@ -192,11 +194,12 @@ function plot(spec, view) {
     const [cx, cy] = [x.place(view.ring[0]), y.place(view.ring[1])];
     svg.append(draw("circle", { class: "ring", cx, cy, r: 9 }));
   }
-  for (const [text, px, py, r] of labels) {
+  for (const [text, px, py, r, colour] of labels) {
     const at = free(text.length * 7.2, px, py, r, taken, { ...box, right: width - 2 });
     if (!at) continue;  // its number is in the table, and shown on pointing at it
     taken.push(at.box);
-    svg.append(draw("text", { class: "label", x: at.x, y: at.y, "aria-hidden": "true" }, text));
+    const tint = colour ? `label tinted ${colour}` : "label";
+    svg.append(draw("text", { class: tint, x: at.x, y: at.y, "aria-hidden": "true" }, text));
   }
   return svg;
 }

@@ -100,7 +100,7 @@ function overview(data) {
   const xs = lines.flatMap((line) => line.points.map((each) => each[0]));
   if (!xs.length) return null;
   const points = lines.map((line) => ({
-    colour: line.colour, size: 3,
+    colour: line.colour, size: 3, tinted: true,
     at: line.points.map(([x, y], i) => ({
       x, y, label: i === line.points.length - 1 ? line.name : null,
       says: `${line.name}: accuracy ${share(y)}, ${macs(x)} MACs`,

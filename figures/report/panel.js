@@ -24,7 +24,7 @@ function panel(id, subject, data) {
     reading.replaceChildren(
       make("span", {}, "Accuracy ", make("b", { class: "accuracy" }, share(setting.accuracy))),
       make("span", {}, "Average MACs ", make("b", { class: "macs" }, macs(setting.average_macs))),
-      make("span", {}, "Thresholds ", make("b", { class: "thresholds" }, thresholds)),
+      thresholds ? make("span", {}, "Thresholds ", make("b", { class: "thresholds" }, thresholds)) : "",
       make("span", { class: "note" }, where));
     exits.replaceChildren(exitTable(network, setting, saved, index === null));
     picture.show(setting);

@@ -13,7 +13,8 @@ function searchSection(search) {
 
   function choose(each, asked) {
     const heading = make("h3", { tabindex: -1, id: `${search.id}-trial` }, `Trial ${each.trial}`);
-    const about = [each.origin, onFront(search, each) ? "on the front" : "not on the front"];
+    const origin = each.origin === "random" ? "Drawn at random" : "Proposed by the search";
+    const about = [origin, onFront(search, each) ? "on the front" : "not on the front"];
     for (const [name, value] of Object.entries(each.metrics))
       about.push(`${words(name)} ${say(name, value)}`);
     if (asked) {
@@ -91,7 +92,7 @@ function frontFigure(search, choose) {
       note = added.note;
     } else if (published) note = "Published values are of error and average MACs: choose these two.";
     const figure = chart({
-      title: `${search.trials.length} trials: ${words(y)} against ${words(x)}, validation split`,
+      title: `Trials: ${words(y)} against ${words(x)}, validation split`,
       label: `${words(y)} against ${words(x)} of ${search.trials.length} trials, `
         + `${members.length} of them on the front. Arrow keys move among them, Enter selects one.`,
       x: { name: words(x), unit: unit(x), log: wide(xs) },

@@ -113,7 +113,7 @@ def describe(
         ("method", settings.method),
         ("data", settings.data),
         ("trials", f"{len(candidates)} trained, {settings.trials} planned"),
-        ("front", f"{len(record.front)} trials"),
+        ("on the front", f"{len(record.front)} of {len(candidates)}"),
         ("objectives", ", ".join(_words(each) for each in settings.objectives)),
         ("MACs", f"{settings.convention} convention"),
         ("training", _training(record)),

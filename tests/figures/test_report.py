@@ -403,8 +403,9 @@ def browse(tmp_path_factory):
             timeout=120,
         )
         assert "CONSOLE" not in done.stderr, done.stderr
+        assert "[object " not in done.stdout
         (found,) = re.findall(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-        return shown, json.loads(html.unescape(found))
+        return shown, json.loads(html.unescape(found).replace("\u00a0", " "))
 
     return browse
 
@@ -532,7 +533,9 @@ def test_several_sources_with_pictures_and_hostile_names_are_shown(
       (row) => row.children.length);
     const saved = pictures();
     change(document.querySelector("#s2 input[type=range]"), 0);
-    return {{ saved, moved: pictures(), hash: location.hash,
+    const moved = [pictures(), location.hash];
+    document.querySelector("#about input").click();
+    return {{ saved, moved, about: text("#about"), stay: location.hash,
       headings: [...document.querySelectorAll("h2")].map((each) => each.textContent),
       evil: text("#s3 .exit strong"), bars: document.querySelectorAll(".bar").length,
       drawn: document.querySelectorAll("#s2 .part").length }};"""
@@ -542,21 +545,25 @@ def test_several_sources_with_pictures_and_hostile_names_are_shown(
     with pytest.raises(ValueError, match="records no data set"):
         report([hostile], tmp_path / "no.html", pictures=20)
     page = figures.report.content.content
-    shown = page([SEARCH, "aebnas_digits"], pictures=20)
+    shown = page([RUN, "aebnas_digits"], pictures=20)
     other = page([hostile]).sources[0]
     both = dataclasses.replace(
-        shown, sources=(*shown.sources, dataclasses.replace(other, id="s3"))
+        shown,
+        sources=(*shown.sources, dataclasses.replace(other, id="s3")),
+        refresh=30,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("figures.report.content.content", lambda *_, **__: both)
-        _, found = browse([SEARCH], script)
+        _, found = browse([RUN], script)
     digits = shown.sources[1]
     for leaving, counted in (
         (digits.examples.saved, found["saved"]),
-        (digits.examples.settings[0], found["moved"]),
+        (digits.examples.settings[0], found["moved"][0]),
     ):
         assert counted == np.bincount(leaving, minlength=3).tolist()
-    assert found["saved"] != found["moved"]
-    assert found["hash"].startswith("#s2.budget=")
+    assert found["saved"] != found["moved"][0]
+    assert found["moved"][1].startswith("#s2.budget=")
+    assert "Read this page again every 30 seconds" in found["about"]
+    assert found["stay"].endswith("&page.stay=1")
     assert found["headings"] == ["Side by side", *(each.name for each in both.sources)]
     assert found["evil"] == EVIL and found["bars"] == 4 and found["drawn"] == 8
