@@ -45,13 +45,13 @@ function tidy(value) {
   return `${Number(value.toPrecision(6))}`;
 }
 
-// A table that scrolls if it is too large; the first cell of a row is its heading.
-function table({ columns, rows }, attributes = {}) {
+// A table that scrolls if it is too large; label names it, and the first cell of a row is its heading.
+function table({ columns, rows }, label, attributes = {}) {
   const head = columns.map((name) => make("th", { scope: "col" }, name));
   const body = rows.map(([first, ...rest]) => make("tr", {},
     make("th", { scope: "row" }, first),
     rest.map((cell) => make("td", {}, cell))));
-  return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "table" },
+  return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
     make("table", attributes,
       make("thead", {}, make("tr", {}, head)),
       make("tbody", {}, body)));
@@ -82,7 +82,7 @@ function chart(spec) {
     spec.control,
     place,
     spec.note ? make("p", { class: "note" }, spec.note) : null,
-    make("details", {}, make("summary", {}, "These numbers as a table"), table(spec.table)));
+    make("details", {}, make("summary", {}, "These numbers as a table"), table(spec.table, spec.title)));
   const view = { width: 0, ring: null, stop: 0 };
   const redraw = () => {
     view.width = place.clientWidth;

@@ -132,6 +132,35 @@ function overview(data) {
   return make("div", {}, make("div", { class: "choices" }, publishedChoice(data, build)), holder);
 }
 
+// The hypervolumes of searches that measure it in the same way, together.
+function volumes() {
+  const groups = new Map();
+  for (const source of report.sources) if (source.hypervolume?.length && source.reference) {
+    const measured = JSON.stringify([source.data, source.objectives, source.reference]);
+    groups.set(measured, [...groups.get(measured) ?? [], source]);
+  }
+  return [...groups.values()].filter((group) => group.length > 1).map((group) => {
+    const title = `Hypervolume over trials on ${group[0].data}, by the same reference point`;
+    const lines = group.map((source, i) => ({
+      name: source.name, colour: COLOURS[i % COLOURS.length], dashed: i >= COLOURS.length,
+      steps: true, points: source.hypervolume.map(([, volume], k) => [k + 1, volume]),
+    }));
+    const points = lines.map(({ name, colour, points: line }) => {
+      const [x, y] = line.at(-1);
+      const at = [{ x, y, label: name, says: `${name}: ${y.toFixed(4)}` }];
+      return { colour, size: 3, tinted: true, at };
+    });
+    const rows = group.map(({ name, hypervolume }) =>
+      [name, `${hypervolume.length}`, hypervolume.at(-1)[1].toFixed(4)]);
+    return chart({
+      title, label: title, lines, points,
+      x: { name: "trained trials", unit: "number" },
+      y: { name: "share of the box", unit: "number", zero: true },
+      table: { columns: ["search", "trained trials", "hypervolume"], rows },
+    });
+  });
+}
+
 function build() {
   const sections = report.sources.map((source) => {
     const name = `${source.id}-name`;
@@ -142,7 +171,7 @@ function build() {
   if (several) {
     const data = new Set(report.sources.map((source) => source.data).filter(Boolean));
     sections.unshift(make("section", { "aria-labelledby": "overview" },
-      make("h2", { id: "overview" }, "Side by side"), [...data].map(overview)));
+      make("h2", { id: "overview" }, "Side by side"), [...data].map(overview), volumes()));
     document.querySelector("nav").replaceChildren(make("ul", {}, report.sources.map(link)));
   }
   document.querySelector("main").replaceChildren(...sections);

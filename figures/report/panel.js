@@ -110,7 +110,7 @@ function exitTable(network, setting, saved, own) {
     if (own) row.push(share(saved.leaving_accuracy[i]));
     return row;
   });
-  return table({ columns, rows }, { class: "exits" });
+  return table({ columns, rows }, "exits", { class: "exits" });
 }
 
 // The threshold settings, every exit alone, and what was saved.
@@ -136,15 +136,16 @@ function frontierFigure({ network, saved, settings }, data) {
   const columns = ["setting", "accuracy", "average MACs"];
   const xs = [...line.map((each) => each[0]), ...alone.map((each) => each.x)];
   const note = "The ring is the setting that is chosen.";
+  const title = "Accuracy against average MACs, validation split";
   const publish = (on) => {
     const added = publishedPoints(data, xs, (row) => row.accuracy);
     figure.change({ points: on ? [...points, added.points] : points });
     figure.querySelector(".note").textContent = on ? `${note} ${added.note}` : note;
     figure.querySelector(".scroll").replaceWith(
-      table({ columns, rows: on ? [...rows, ...added.rows] : rows }));
+      table({ columns, rows: on ? [...rows, ...added.rows] : rows }, title));
   };
   const figure = chart({
-    title: "Accuracy against average MACs, validation split",
+    title,
     label: "Accuracy against average MACs of the threshold settings, and of each exit alone",
     x: { name: "average MACs per image", unit: "macs", log: wide(xs) },
     y: { name: "accuracy", unit: "share" },
@@ -221,7 +222,7 @@ function networkFigure(network) {
 function gallery({ pictures }, network) {
   const rows = network.exits.map((exit) => {
     const count = make("span"), place = make("div", { class: "pictures" });
-    const element = make("div", { class: "leaving" }, make("h4", {}, exit.name, count), place);
+    const element = make("div", { class: "leaving" }, make("h3", {}, exit.name, count), place);
     return { count, place, element };
   });
   const image = ({ source, answers, truth }, exit) => {

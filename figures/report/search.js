@@ -257,5 +257,6 @@ function trialTable(search, choose) {
 function failures({ failed }) {
   if (!failed.length) return null;
   return make("section", {},
-    make("h3", {}, "Trials without a result"), table({ columns: ["trial", "reason"], rows: failed }));
+    make("h3", {}, "Trials without a result"),
+    table({ columns: ["trial", "reason"], rows: failed }, "trials without a result"));
 }

@@ -68,6 +68,8 @@ class Search:
         front: Trials on the front of the objectives.
         settings_front: Trial, error and average MACs of all threshold settings that no
             other one dominates.
+        reference: Reference point of the hypervolume; searches that have the same one
+            and the same objectives can be compared. None: nothing was trained.
         hypervolume: Trial and hypervolume after it.
         iterations: Of a search with surrogates.
     """
@@ -86,6 +88,7 @@ class Search:
     failed: tuple[tuple[str, str], ...]
     front: tuple[str, ...]
     settings_front: tuple[tuple[str, float, float], ...]
+    reference: tuple[float, ...] | None
     hypervolume: tuple[tuple[str, float], ...]
     iterations: tuple[dict[str, Any], ...]
     kind: str = "search"
@@ -147,6 +150,7 @@ def describe(
             (point.trial, point.error, point.average_macs)
             for point in record.settings_front
         ),
+        reference=record.reference,
         hypervolume=record.hypervolume,
         iterations=tuple(records.to_dict(each) for each in record.iterations),
     )
