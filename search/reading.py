@@ -172,7 +172,7 @@ def export(
         training={
             **begun.provenance,
             "recipe": dataclasses.asdict(settings.training_recipe()),
-            "initial_weights": settings.initial_weights,
+            "initial_weights": settings.initial_weights or settings.backbone,
             "teacher": None,
             "thresholds": None,
             "seed": trained.seed,

@@ -62,7 +62,7 @@ def add(commands: CommandLine) -> None:
     sub.add_argument(
         "--recipe",
         default="long",
-        help="paper, long, short or finetune (default: long)",
+        help="paper, long, short, finetune or heads (default: long)",
     )
     for name, kind in CHANGES.items():
         flag = f"--{name.replace('_', '-')}"
