@@ -40,8 +40,8 @@ def check_backbone(settings: Settings, method: Method) -> None:
             )
     if settings.recipe != HEADS_RECIPE:
         raise ValueError(
-            f"recipe is {settings.recipe!r}; with a backbone only the heads are "
-            f"trained, by the recipe {HEADS_RECIPE!r}."
+            f"recipe is {settings.recipe!r}; expected {HEADS_RECIPE!r}, because the "
+            "weights of a backbone stay as they are."
         )
     if settings.convention != "standard":
         raise ValueError(

@@ -59,7 +59,11 @@ class Parts(NamedTuple):
 
 
 def parts_of(
-    head: Head, shape: Sequence[int], num_classes: int, computed: bool = True
+    head: Head,
+    shape: Sequence[int],
+    num_classes: int,
+    computed: bool = True,
+    name: str = "exit",
 ) -> Parts:
     """Build a head on features of a shape.
 
@@ -68,9 +72,10 @@ def parts_of(
         shape: Of the features, without the batch.
         num_classes: Number of classes.
         computed: Whether to divide it where its weights begin, not where it begins.
+        name: What the names of its layers begin with.
     """
     features = keras.Input(tuple(shape))
-    logits = head.build(features, num_classes, "exit")
+    logits = head.build(features, num_classes, name)
     kept = before_weights(features, logits) if computed else features
     return Parts(features, kept, logits)
 
@@ -261,8 +266,8 @@ class Features:
         probe = attach(network, places)  # the tensor that goes on from each place
         at = dict(zip(self._in_order(network, places), probe.exit_features))
         entries = []
-        for form, (place, head) in forms.items():
-            parts = parts_of(head, at[place].shape[1:], 2, form.computed)
+        for i, (form, (place, head)) in enumerate(forms.items()):
+            parts = parts_of(head, at[place].shape[1:], 2, form.computed, f"form{i}")
             entries.append(graph.replay(parts.features, parts.kept, at[place]))
         whole = keras.Model(probe.inputs[0], [*entries, probe.exit_logits[-1]])
         return backends.on_arrays(backends.compiled(whole), BATCH)
