@@ -7,13 +7,13 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from search.backbone.features import BATCH, Features, Form, form_of, parts_of
-from zoo import backends, files, graph, training
+from zoo import files, graph, training
 from zoo.data import Split
 from zoo.heads import Head
 from zoo.model import EarlyExitModel
@@ -117,16 +117,17 @@ class TrainedHeads:
         told = training.train(
             model, vectors, self.recipe, seed=self.seed, validate=False, verbose=0
         )
-        answer = backends.on_arrays(
-            backends.compiled(keras.Model(inputs, logits)), BATCH
-        )
-        answers = _in_batches(answer, vectors.validation.images)
+        answers = _in_batches(keras.Model(inputs, logits), vectors.validation.images)
         whole = keras.Model(parts.features, parts.logits)  # shares the layers
         return TrainedHead(
             answers, whole.get_weights(), told.seconds, told.images_per_second
         )
 
 
-def _in_batches(function: Any, images: np.ndarray) -> np.ndarray:
-    starts = range(0, len(images), BATCH)
-    return np.concatenate([function(images[i : i + BATCH])[0] for i in starts])
+def _in_batches(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Outputs of a small model, for which compiling would take longer."""
+    parts = [
+        model(images[i : i + BATCH].astype(np.float32), training=False)
+        for i in range(0, len(images), BATCH)
+    ]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])

@@ -144,7 +144,8 @@ def test_every_proposer_takes_the_space(name):
 
 def test_places_differ_in_macs_and_have_the_heads_that_fit(backbone):
     model = places.read(backbone)
-    found = places.completed(Settings(backbone=backbone), model).search_space()
+    asked = Settings(backbone=backbone, space={"heads": SPACE.heads})
+    found = places.completed(asked, model).search_space()
     assert found.places == ("first", "added", "second")
     assert found.shapes == ((8, 8, 6), (8, 8, 6), (4, 4, 8))
     assert found.fitting == (("linear", "fixed", "searched"),) * 3
