@@ -134,7 +134,7 @@ def _with_places(
 ) -> tuple[Settings, EarlyExitModel]:
     """The settings with the places that the backbone offers, and the backbone."""
     backbone = places.read(settings.backbone)
-    places.check_classes(backbone, settings.backbone, dataset)
+    places.name_classes(backbone, settings.backbone, dataset)
     return places.completed(settings, backbone), backbone
 
 

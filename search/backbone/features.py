@@ -164,7 +164,8 @@ class Features:
         The size is told on standard error before that begins.
 
         Args:
-            heads: Heads at each place whose form of the features is needed.
+            heads: Heads at each place whose form of the features is needed, the places
+                in the order of the network.
             shapes: Shape of the features at each place, without the batch.
 
         Raises:
@@ -264,19 +265,13 @@ class Features:
         places = dict.fromkeys(form.place for form in forms)
         network = keras.Model(self.model.inputs[0], self.model.exit_logits[-1])
         probe = attach(network, places)  # the tensor that goes on from each place
-        at = dict(zip(self._in_order(network, places), probe.exit_features))
+        at = dict(zip(places, probe.exit_features))
         entries = []
         for i, (form, (place, head)) in enumerate(forms.items()):
             parts = parts_of(head, at[place].shape[1:], 2, form.computed, f"form{i}")
             entries.append(graph.replay(parts.features, parts.kept, at[place]))
         whole = keras.Model(probe.inputs[0], [*entries, probe.exit_logits[-1]])
         return backends.on_arrays(backends.compiled(whole), BATCH)
-
-    @staticmethod
-    def _in_order(network: keras.Model, places: Iterable[str]) -> list[str]:
-        images, output = network.inputs[0], network.outputs[0]
-        names = [node.operation.name for node, _ in graph.crossings(images, output)]
-        return [name for name in names if name in places]
 
 
 def _halved(values: np.ndarray, place: str) -> np.ndarray:

@@ -77,8 +77,12 @@ def _network(model: EarlyExitModel) -> keras.Model:
     return keras.Model(model.inputs[0], model.exit_logits[-1], name=model.name)
 
 
-def check_classes(model: EarlyExitModel, source: str, dataset: Dataset) -> None:
-    """Raise a ValueError if a backbone's classes are not those of the data."""
+def name_classes(model: EarlyExitModel, source: str, dataset: Dataset) -> None:
+    """Give a backbone the names of the data's classes, if it has none.
+
+    Raises:
+        ValueError: Its classes are others.
+    """
     if model.num_classes != dataset.num_classes:
         raise ValueError(
             f"{source} has {model.num_classes} classes, {dataset.name} has "
@@ -89,6 +93,7 @@ def check_classes(model: EarlyExitModel, source: str, dataset: Dataset) -> None:
             f"{source} has the classes {', '.join(model.class_names)}; {dataset.name} "
             f"has {', '.join(dataset.class_names)}."
         )
+    model.class_names = dataset.class_names
 
 
 def completed(settings: Settings, model: EarlyExitModel) -> Settings:
@@ -194,7 +199,6 @@ def keep(model: EarlyExitModel, directory: str | os.PathLike) -> EarlyExitModel:
         if not (folder / registry.CONFIG).is_file():
             registry.save(model, folder, notes=["The backbone of a search for exits."])
     kept = registry.load(folder)
-    kept.class_names = model.class_names
     if digest(kept) != digest(model):
         raise OtherSearchError(directory, ["weights of the backbone"])
     return kept

@@ -298,7 +298,7 @@ def test_the_command_shows_the_front_and_exports_it(finished, tmp_path, capsys):
     out = tmp_path / "exported"
     trial = ["--trial", record.front[-1]]
     assert main(["front", str(folder), *trial, "--export", str(out)]) == 0
-    assert zoo.load(out).exit_logits
+    assert zoo.load(out).class_names == tuple("0123456789")
     path = str(tmp_path / "found.json")
     assert main(["front", str(folder), *trial, "--architecture", path]) == 1
     assert "it is made of exits on a backbone" in capsys.readouterr().err
@@ -405,7 +405,7 @@ def test_other_classes_are_refused(capsys, tmp_path):
 def test_other_names_of_classes_are_refused(digits):
     model = zoo.attach(network(), [], class_names=list("abcdefghij"))
     with pytest.raises(ValueError, match="has the classes a, b, c"):
-        places.check_classes(model, "letters", digits)
+        places.name_classes(model, "letters", digits)
 
 
 def test_what_is_no_classifier_is_refused(tmp_path):
