@@ -207,8 +207,8 @@ RECIPES = {
         Recipe(
             "heads",
             epochs=5,
-            batch_size=64,
-            learning_rate=1e-3,
+            batch_size=128,
+            learning_rate=3e-3,
             optimizer="adam",
             scheme="heads",
             augmentation="none",
@@ -224,6 +224,7 @@ def heads_first(recipe: Recipe) -> Recipe:
         name=f"{recipe.name}, heads",
         epochs=recipe.heads_epochs,
         batch_size=recipe.batch_size,
+        learning_rate=1e-3,
         label_smoothing=recipe.label_smoothing,
         crop=recipe.crop,
     )
