@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pathlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import NamedTuple
@@ -29,14 +30,14 @@ class TrainedHead(NamedTuple):
     Attributes:
         logits: Of the validation images, shape `(images, classes)`.
         weights: In the order of the head's layers.
-        seconds: Time that its training took; 0 if it had been trained before.
-        images_per_second: Speed of the training; None if it had been trained before.
+        seconds: Time that its training took.
+        images_per_second: Speed of the training.
     """
 
     logits: np.ndarray
     weights: list[np.ndarray]
-    seconds: float = 0.0
-    images_per_second: int | None = None
+    seconds: float
+    images_per_second: int
 
 
 class TrainedHeads:
@@ -84,15 +85,9 @@ class TrainedHeads:
         tag = hashlib.sha256(about.encode()).hexdigest()[:16]
         path = self.folder / f"{valid_name(place)}.{tag}.npz"
         if path.is_file():
-            with np.load(path) as kept:
-                count = len(kept.files) - 2
-                weights = [kept[f"weight{i}"] for i in range(count)]
-                return TrainedHead(kept["logits"], weights)
+            return _read(path)
         found = self._train(form_of(place, self.shapes[place], head), head)
-        numbered = {f"weight{i}": each for i, each in enumerate(found.weights)}
-        buffer = io.BytesIO()
-        np.savez(buffer, about=np.array(about), logits=found.logits, **numbered)
-        files.write_bytes(path, buffer.getvalue())
+        _write(path, found, about)
         return found
 
     def _train(self, form: Form, head: Head) -> TrainedHead:
@@ -122,6 +117,22 @@ class TrainedHeads:
         return TrainedHead(
             answers, whole.get_weights(), told.seconds, told.images_per_second
         )
+
+
+def _write(path: pathlib.Path, head: TrainedHead, about: str) -> None:
+    numbered = {f"weight{i}": each for i, each in enumerate(head.weights)}
+    told = np.array([head.seconds, head.images_per_second])
+    buffer = io.BytesIO()
+    np.savez(buffer, about=np.array(about), told=told, logits=head.logits, **numbered)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def _read(path: pathlib.Path) -> TrainedHead:
+    with np.load(path) as kept:
+        names = sum(name.startswith("weight") for name in kept.files)
+        weights = [kept[f"weight{i}"] for i in range(names)]
+        seconds, speed = kept["told"].tolist()
+        return TrainedHead(kept["logits"], weights, seconds, int(speed))
 
 
 def _in_batches(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -130,7 +130,6 @@ class ExitTuner(EarlyExitTuner):
             self.latency_batch_size,
             began,
         )
-        speeds = [h.images_per_second for h in found if h.images_per_second]
         return model, CandidateRecord(
             trial=trial,
             architecture=None,
@@ -143,7 +142,7 @@ class ExitTuner(EarlyExitTuner):
             training=Training(
                 self.seed,
                 round(sum(each.seconds for each in found), 1),
-                min(speeds, default=None),
+                min((each.images_per_second for each in found), default=None),
             ),
             frontier=exits.frontier(logits, labels, cost, rule=model.exit_rule),
         )

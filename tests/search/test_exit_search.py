@@ -283,6 +283,10 @@ def test_a_member_is_exported_for_zoo_load(finished, digits, tmp_path):
     model = zoo.load(tmp_path / "out")
     assert model.thresholds == record.candidate(trial).evaluation.thresholds
     assert len(model.exit_features) == len(record.candidate(trial).exits)
+    trained = zoo.registry.record(tmp_path / "out").training
+    assert trained["backbone"] == record.settings.backbone
+    assert trained["recipe_of_heads"]["epochs"] == 1
+    assert "zoo train" not in zoo.card(tmp_path / "out")
     assert model.class_names == digits.class_names
     answer = model.predict_early(digits.test.images)
     logits = model.predict(digits.test.images, verbose=0)
