@@ -114,11 +114,6 @@ def completed(settings: Settings, model: EarlyExitModel) -> Settings:
         chosen = list(asked.places)
     else:
         chosen = thinned(points, [heads.get(name) for name in asked.heads])
-    if not chosen:
-        raise ValueError(
-            f"{source} has no place for an exit with the heads "
-            f"{', '.join(asked.heads)}; zoo.cut_points lists where it can be cut."
-        )
     attach(network, dict.fromkeys(chosen))  # raises if a place is none
     known = {p.layer: p for p in points if p.layer in chosen}
     fitting = {place: _fitting(known[place], asked.heads) for place in known}
@@ -129,6 +124,11 @@ def completed(settings: Settings, model: EarlyExitModel) -> Settings:
             f"{known[unfit[0]].shape}, after {unfit[0]!r}."
         )
     kept = [place for place in known if fitting[place]]
+    if not kept:
+        raise ValueError(
+            f"{source} has no place for an exit with the heads "
+            f"{', '.join(asked.heads)}; zoo.cut_points lists where it can be cut."
+        )
     facts = {
         "places": kept,
         "shapes": [known[place].shape for place in kept],

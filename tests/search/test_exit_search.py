@@ -153,6 +153,8 @@ def test_places_differ_in_macs_and_have_the_heads_that_fit(backbone):
     total = first + inner + second + 16 * 72 * 8 + 8 * 10
     before = (first, first + inner, first + inner + second)
     assert found.macs == (*before, total)
+    attached = places.with_exits(model, dict.fromkeys(found.places, "linear"))
+    assert attached.macs.backbone == found.macs
 
 
 def test_a_backbone_answers_as_before(backbone, digits):
