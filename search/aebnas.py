@@ -9,10 +9,10 @@ import numpy as np
 
 from search import evolution, pareto
 from search import surrogate as surrogates
+from search.genes import Space
 from search.objectives import Constraint, Objectives, violations
 from search.predictor import Predictor
 from search.proposers import CompletedTrial, Known, Predictions, Proposal
-from search.space import SearchSpace
 from zoo.checks import check_target, whole_number
 
 Values = dict[str, np.ndarray]  # of every predicted metric, each of shape (candidates,)
@@ -53,7 +53,7 @@ class AEBNAS:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Space,
         objectives: Objectives,
         constraints: Sequence[Constraint] = (),
         target: float | None = None,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
+from functools import partial
 
 from search import methods
+from search.backbone.tuner import ExitTuner
 from search.engine import ProposerOracle
 from search.settings import Settings
 from search.strategies import scratch, transfer
 from search.tuner import EarlyExitTuner
 from zoo import registry
 from zoo.data import Dataset
+from zoo.model import EarlyExitModel
 
 
 def oracle(settings: Settings) -> ProposerOracle:
@@ -35,8 +39,18 @@ def tuner(
     directory: str | os.PathLike,
     dataset: Dataset,
     oracle: ProposerOracle,
+    cache: str | os.PathLike | None = None,
+    backbone: EarlyExitModel | None = None,
 ) -> EarlyExitTuner:
     """A tuner on the folder of the search, from which it reads earlier trials.
+
+    Args:
+        settings: What the search does.
+        directory: Its folder.
+        dataset: What it trains on.
+        oracle: What it tries.
+        cache: Folder for the features of a backbone; see `search.run`.
+        backbone: The backbone, if the settings name one.
 
     Raises:
         ValueError: The model to take weights from does not exist.
@@ -47,7 +61,10 @@ def tuner(
     if settings.train_images is not None:
         kept = dataset.train.take(settings.train_images)
         dataset = dataclasses.replace(dataset, train=kept)
-    return EarlyExitTuner(
+    make: Callable[..., EarlyExitTuner] = EarlyExitTuner
+    if backbone is not None:
+        make = partial(ExitTuner, backbone=backbone, cache=cache)
+    return make(
         oracle,
         oracle.space,
         dataset,

@@ -14,15 +14,19 @@ from search.records import CandidateRecord, FrontPoint
 from zoo import records
 from zoo import weights as weight_files
 from zoo.classifier import EarlyExitClassifier
+from zoo.model import EarlyExitModel
 
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
 
 
-def write(
-    folder: pathlib.Path, record: CandidateRecord, model: EarlyExitClassifier
-) -> None:
+def write(folder: pathlib.Path, record: CandidateRecord, model: EarlyExitModel) -> None:
     """Write a candidate's weights and record to its trial's folder."""
-    weight_files.save(folder / WEIGHTS, model)
+    if record.exits is not None:
+        from search.backbone.candidates import write_heads
+
+        write_heads(folder / WEIGHTS, model)
+    else:
+        weight_files.save(folder / WEIGHTS, model)
     records.write(folder / CANDIDATE, record)
 
 
@@ -51,9 +55,7 @@ def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:
     return sorted(found, key=lambda record: int(record.trial))
 
 
-def load_candidate(
-    folder: str | os.PathLike, weights: bool = True
-) -> EarlyExitClassifier:
+def load_candidate(folder: str | os.PathLike, weights: bool = True) -> EarlyExitModel:
     """The model of a trial's folder, its thresholds set.
 
     Raises:
@@ -66,6 +68,10 @@ def load_candidate(
             f"{folder} has no weights: only trials on a front keep them. Train the "
             "architecture in its candidate.json again."
         )
+    if record.exits is not None:
+        from search.backbone.candidates import load_exits
+
+        return load_exits(folder, record, folder / WEIGHTS if weights else None)
     model = EarlyExitClassifier(
         record.network,
         record.num_classes,

@@ -28,7 +28,7 @@ from pymoo.problems.static import StaticProblem
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 if TYPE_CHECKING:
-    from search.space import SearchSpace
+    from search.genes import Space
 
 # Points of shape (genes, objectives), to minimise, and violations of shape
 # (genes, constraints), 0 where a constraint is satisfied.
@@ -46,7 +46,7 @@ def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
 
 
 def offspring(
-    space: SearchSpace,
+    space: Space,
     genes: np.ndarray,
     judgement: Judgement,
     population: int,
@@ -86,7 +86,7 @@ def offspring(
 
 def minimise(
     evaluate: Callable[[np.ndarray], Judgement],
-    space: SearchSpace,
+    space: Space,
     initial: np.ndarray,
     objectives: int,
     constraints: int,
@@ -138,7 +138,7 @@ def _judged(
 class _Problem(Problem):
     """The search space as pymoo sees it; values come from outside."""
 
-    def __init__(self, space: SearchSpace, objectives: int, constraints: int) -> None:
+    def __init__(self, space: Space, objectives: int, constraints: int) -> None:
         super().__init__(
             n_var=len(space.names),
             n_obj=objectives,
@@ -152,7 +152,7 @@ class _Problem(Problem):
 class _Canonical(Repair):
     """Replaces genes by the canonical ones, so that equal networks are duplicates."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
 
@@ -170,7 +170,7 @@ class _All(Survival):
         return pop
 
 
-def _nsga2(space: SearchSpace, population: int, sampling: Any, **options: Any) -> NSGA2:
+def _nsga2(space: Space, population: int, sampling: Any, **options: Any) -> NSGA2:
     whole = {"vtype": int, "repair": RoundingRepair()}
     return NSGA2(
         pop_size=population,

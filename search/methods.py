@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING, Any
 from zoo.names import add, find
 
 if TYPE_CHECKING:
+    from search.genes import Space
     from search.proposers import Proposer
     from search.settings import Settings
-    from search.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Method:
 
     name: str
     summary: str
-    proposer: Callable[[Settings, SearchSpace], Proposer]
+    proposer: Callable[[Settings, Space], Proposer]
     space: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     macs_as: str | None = None
@@ -86,9 +86,7 @@ def get(name: str) -> Method:
     return find(METHODS, "method", name)
 
 
-def _surrogates(
-    settings: Settings, space: SearchSpace, **aim: float | None
-) -> Proposer:
+def _surrogates(settings: Settings, space: Space, **aim: float | None) -> Proposer:
     from search.aebnas import AEBNAS
 
     return AEBNAS(
@@ -103,12 +101,12 @@ def _surrogates(
     )
 
 
-def _with_target(settings: Settings, space: SearchSpace) -> Proposer:
+def _with_target(settings: Settings, space: Space) -> Proposer:
     known = settings.objectives == ERROR_AND_MACS
     return _surrogates(settings, space, target=settings.target_macs if known else None)
 
 
-def _with_limit(settings: Settings, space: SearchSpace) -> Proposer:
+def _with_limit(settings: Settings, space: Space) -> Proposer:
     if settings.objectives != ERROR_AND_MACS:
         raise ValueError(
             f"The objectives are {', '.join(settings.objectives)}; the method "
@@ -118,7 +116,7 @@ def _with_limit(settings: Settings, space: SearchSpace) -> Proposer:
     return _surrogates(settings, space, limit=settings.target_macs)
 
 
-def _nsga2(settings: Settings, space: SearchSpace) -> Proposer:
+def _nsga2(settings: Settings, space: Space) -> Proposer:
     from search.proposers import NSGA2
 
     return NSGA2(
@@ -130,7 +128,7 @@ def _nsga2(settings: Settings, space: SearchSpace) -> Proposer:
     )
 
 
-def _random(settings: Settings, space: SearchSpace) -> Proposer:
+def _random(settings: Settings, space: Space) -> Proposer:
     from search.proposers import RandomSearch
 
     return RandomSearch(space, settings.batch_size)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from search import surrogate as surrogates
-from search.space import SearchSpace
-from zoo.architecture import EXIT_POSITIONS, Architecture
-from zoo.cost import macs
-from zoo.heads import FixedBranch
+from search.genes import Space
 
 
 class Predictor:
@@ -27,7 +23,7 @@ class Predictor:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Space,
         metrics: Sequence[str],
         name: str,
         rng: np.random.Generator,
@@ -64,34 +60,19 @@ class Predictor:
         }
 
 
-def features(space: SearchSpace, genes: Any) -> np.ndarray:
+def features(space: Space, genes: Any) -> np.ndarray:
     """What surrogates see: canonical genes, and the costs that follow from them.
 
-    To the paper's 82 integers are added logarithms of the MACs up to each exit, of each
-    branch (0 where there is none) and of the parameters, in the standard convention and
-    for ten classes (as inputs, any would do). They can be counted without
-    training, and with few candidates a regressor cannot learn them from integers.
+    To the integers are added the logarithms that `space.costs` counts, for the paper's
+    space of MACs and parameters. They need no training, and with few candidates a
+    regressor cannot learn them from integers.
 
     Args:
         space: The search space.
-        genes: Shape `(candidates, 82)`.
+        genes: Shape `(candidates, genes)`.
 
     Returns:
-        Shape `(candidates, 82 + 12)`.
+        Shape `(candidates, genes + costs)`.
     """
     genes = space.canonical(np.asarray(genes, int))
-    return np.hstack([genes, [_costs(space.decode(each)) for each in genes]])
-
-
-def _costs(architecture: Architecture) -> np.ndarray:
-    everywhere = replace(
-        architecture,
-        branches=(FixedBranch(),) * EXIT_POSITIONS,
-        thresholds=(0.5,) * EXIT_POSITIONS,
-    )
-    backbone = macs(everywhere, 10).backbone
-    own = macs(architecture, 10)
-    branches = np.zeros(EXIT_POSITIONS)
-    branches[list(architecture.exits)] = own.branches
-    totals = (own.per_exit[0], own.per_exit[-1], own.parameters)
-    return np.log1p(np.array([*backbone, *branches, *totals], float))
+    return np.hstack([genes, [space.costs(each) for each in genes]])

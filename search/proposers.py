@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from search import evolution
+from search.genes import Space
 from search.objectives import Constraint, Objectives, violations
-from search.space import SearchSpace
 from zoo.checks import whole_number
 
 Known = set[tuple[int, ...]]
@@ -101,7 +101,7 @@ class RandomSearch:
         batch_size: Candidates in a batch.
     """
 
-    def __init__(self, space: SearchSpace, batch_size: int = 8) -> None:
+    def __init__(self, space: Space, batch_size: int = 8) -> None:
         self.space = space
         self.batch_size = batch_size
 
@@ -137,7 +137,7 @@ class NSGA2:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Space,
         objectives: Objectives,
         constraints: Sequence[Constraint] = (),
         population: int = 40,

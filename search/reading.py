@@ -165,14 +165,18 @@ def export(
     if thresholds is not None:
         model.thresholds = thresholds
     trained = read_candidate(source / CANDIDATE).training
+    recipe = dataclasses.asdict(settings.training_recipe())
+    if settings.backbone is None:
+        how = {"recipe": recipe, "initial_weights": settings.initial_weights}
+    else:  # `zoo train` has no command that makes it
+        how = {"backbone": settings.backbone, "recipe_of_heads": recipe}
     return registry.save(
         model,
         folder,
         dataset,
         training={
             **begun.provenance,
-            "recipe": dataclasses.asdict(settings.training_recipe()),
-            "initial_weights": settings.initial_weights,
+            **how,
             "teacher": None,
             "thresholds": None,
             "seed": trained.seed,

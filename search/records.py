@@ -8,9 +8,11 @@ from typing import Any
 
 from search.settings import Settings
 from search.settings import upgrade as upgrade_settings
+from zoo import heads
 from zoo.architecture import Architecture
 from zoo.exits import Evaluation, OperatingPoint
-from zoo.records import record
+from zoo.heads import Head
+from zoo.records import added, record
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class CandidateRecord:
 
     Attributes:
         trial: Its number in the search, as text.
-        architecture: The network, as `zoo.Architecture.to_dict` gives it.
+        architecture: The network, as `zoo.Architecture.to_dict` gives it; None for
+            exits on a backbone.
         crop: Share of an image's height and width that is used.
         num_classes: Number of classes.
         convention: How its MACs are counted.
@@ -60,10 +63,12 @@ class CandidateRecord:
         frontier: Its Pareto-optimal threshold settings; empty for a candidate whose
             settings are on no front.
         training: How it got its weights.
+        exits: For exits on a backbone, the JSON of each head by the layer that it
+            follows, first to last; None for a network of the paper's space.
     """
 
     trial: str
-    architecture: dict[str, Any]
+    architecture: dict[str, Any] | None
     crop: float
     num_classes: int
     convention: str
@@ -71,17 +76,36 @@ class CandidateRecord:
     evaluation: Evaluation
     training: Training
     frontier: tuple[OperatingPoint, ...] = ()
+    exits: dict[str, Any] | None = added()
 
     def __post_init__(self) -> None:
-        _ = self.network  # a broken architecture raises when it is read
+        # What is broken raises when it is read.
+        _ = self.network if self.exits is None else self.heads
         for name in ("error", "average_macs"):
             if name not in self.metrics:
                 raise ValueError(f"The metrics of trial {self.trial} have no {name}.")
 
     @cached_property
     def network(self) -> Architecture:
-        """The architecture."""
+        """The architecture.
+
+        Raises:
+            ValueError: The candidate is one of exits on a backbone.
+        """
+        if self.architecture is None:
+            raise ValueError(
+                f"Trial {self.trial} has no architecture; it is made of exits on a "
+                "backbone."
+            )
         return Architecture.from_dict(self.architecture)
+
+    @cached_property
+    def heads(self) -> dict[str, Head]:
+        """For exits on a backbone, each head by the layer that it follows."""
+        return {
+            place: heads.from_json(data, f"exits.{place}")
+            for place, data in (self.exits or {}).items()
+        }
 
 
 @dataclass(frozen=True)

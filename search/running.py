@@ -12,12 +12,14 @@ from importlib import metadata
 from typing import Any
 
 from search import build
+from search.backbone import places
 from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, OtherSearchError, record, started
 from search.records import DataSource, StartedSearch
 from search.settings import Settings
 from zoo import data, files, measure, records
 from zoo.data import Dataset
+from zoo.model import EarlyExitModel
 
 LIBRARIES = ("keras-tuner", "pymoo", "scikit-learn", "scipy")  # what proposes
 
@@ -30,6 +32,7 @@ def run(
     data_dir: str | os.PathLike | None = None,
     data_options: Mapping[str, Any] | None = None,
     on_trial: Callable[[ProposerOracle, Any], None] | None = None,
+    cache: str | os.PathLike | None = None,
 ) -> ProposerOracle:
     """Run a search, or continue it.
 
@@ -48,6 +51,9 @@ def run(
         data_options: More arguments of `zoo.data.load`, for a folder of pictures.
         on_trial: Called after every trial that ended, with the oracle and the trial, in
             the process that owns the oracle.
+        cache: Folder of the features of a backbone and of the heads trained on them,
+            which several searches on it may share. Default: a folder `cache` in that of
+            the search, which may be deleted when the search is over.
 
     Returns:
         The oracle.
@@ -62,6 +68,9 @@ def run(
     if dataset is None:
         dataset = load_data(settings.data, data_dir, **data_options or {})
     settings = dataclasses.replace(settings, data=dataset.name)
+    backbone = None
+    if settings.backbone is not None:
+        settings, backbone = _with_places(settings, dataset)
     settings = _with_initial_trials(directory, settings)
     oracle = build.oracle(settings)
     oracle.on_trial = on_trial
@@ -74,7 +83,9 @@ def run(
             for folder in (directory, *directory.glob("trial_*")):
                 files.remove_partial(folder)
         now = _start(directory, settings, dataset)
-        tuner = build.tuner(settings, directory, dataset, oracle)
+        if backbone is not None:
+            backbone = places.keep(backbone, directory)
+        tuner = build.tuner(settings, directory, dataset, oracle, cache, backbone)
         if not worker:
             records.write(directory / STARTED, now)
         tuner.search()
@@ -116,6 +127,15 @@ def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Setting
     if initial is None:
         initial = settings.random_trials
     return dataclasses.replace(settings, initial_trials=initial)
+
+
+def _with_places(
+    settings: Settings, dataset: Dataset
+) -> tuple[Settings, EarlyExitModel]:
+    """The settings with the places that the backbone offers, and the backbone."""
+    backbone = places.read(settings.backbone)
+    places.name_classes(backbone, settings.backbone, dataset)
+    return places.completed(settings, backbone), backbone
 
 
 def _start(

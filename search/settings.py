@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search import methods, metrics
+from search.backbone.checks import EXIT_OPTIONS, HEADS_RECIPE, check_backbone
+from search.backbone.space import ExitSpace
+from search.genes import Space
 from search.objectives import Constraint, Objectives, check_numbers
 from search.space import SearchSpace
 from zoo import records
@@ -41,8 +44,12 @@ class Settings:
         objectives: What to improve; see `search.METRICS`.
         constraints: Limits, as `{metric: [minimum or None, maximum or None]}`.
         reference: Reference point of the hypervolume, one number per objective.
-        space: Arguments of `SearchSpace` in addition to those of the method.
-        recipe: Name of a training recipe.
+        space: Arguments of `SearchSpace` in addition to those of the method; with a
+            backbone those of `search.backbone.space.ExitSpace`.
+        backbone: Trained model whose exits are searched, while its weights stay: a
+            pretrained name, a folder or a `.keras` file. None: whole networks are
+            searched.
+        recipe: Name of a training recipe; with a backbone it is "heads".
         recipe_changes: Fields of the recipe to change.
         train_images: Train on this many of the first training images; None: on all.
         initial_weights: Model to copy matching weights from; None: all are random.
@@ -69,6 +76,7 @@ class Settings:
     )
     reference: tuple[float, ...] | None = None
     space: Mapping[str, Any] = field(default_factory=dict)
+    backbone: str | None = records.added()
     recipe: str = "short"
     recipe_changes: Mapping[str, Any] = field(default_factory=dict)
     train_images: int | None = None
@@ -86,6 +94,14 @@ class Settings:
             # So that settings are equal to what their JSON gives back.
             object.__setattr__(self, name, _tuples(getattr(self, name)))
         method = methods.get(self.method)
+        if self.backbone is not None:
+            if self.recipe == Settings.recipe:
+                object.__setattr__(self, "recipe", HEADS_RECIPE)
+            check_backbone(self, method)
+        elif foreign := [name for name in EXIT_OPTIONS if name in self.space]:
+            raise ValueError(
+                f"{foreign[0]} is only for a search with a backbone; leave it out."
+            )
         for name, least in {
             **{"trials": 1, "initial_trials": 1, "seed": 0, "batch_size": 1},
             **{"train_images": 1, "latency_batch_size": 1},
@@ -123,10 +139,12 @@ class Settings:
             Constraint(metric, *limits) for metric, limits in self.constraints.items()
         )
 
-    def search_space(self) -> SearchSpace:
+    def search_space(self) -> Space:
         """The space, with the options of the method."""
         options = {**methods.get(self.method).space, **self.space}
         try:
+            if self.backbone is not None:
+                return ExitSpace(**options)
             return SearchSpace(**options)
         except TypeError as error:
             raise ValueError(f"space: {error}") from error

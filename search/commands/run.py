@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from search import methods, metrics
+from search.backbone.space import HEADS, MAX_EXITS
 from search.settings import Settings
 from zoo import data
 from zoo.architecture import EXIT_POSITIONS
@@ -100,6 +101,38 @@ def add(commands: CommandLine) -> None:
         metavar="S",
         help="stages 1..4 that an exit may follow; none for static networks",
     )
+    command.add_argument(
+        "--backbone",
+        metavar="MODEL",
+        help="search exits for this trained model, whose weights stay as they are: a "
+        "pretrained name, a folder or a .keras file",
+    )
+    command.add_argument(
+        "--places",
+        nargs="+",
+        metavar="LAYER",
+        help="with --backbone: layers that an exit may follow (default: twelve)",
+    )
+    command.add_argument(
+        "--heads",
+        nargs="+",
+        metavar="NAME",
+        help="with --backbone: what an exit may be made of "
+        f"(default: {' '.join(HEADS)}, where they fit)",
+    )
+    command.add_argument(
+        "--max-exits",
+        type=int,
+        metavar="N",
+        help=f"with --backbone: the most exits of a candidate (default: {MAX_EXITS})",
+    )
+    command.add_argument(
+        "--cache",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="with --backbone: folder of its features and of trained heads, which "
+        "searches may share (default: `cache` in the folder of the search)",
+    )
     option("recipe", str, "training recipe", choices=("short", "paper", "long"))
     for name, kind in (("epochs", int), ("learning_rate", float)):
         option(name, kind, "(default: the recipe's)")
@@ -141,6 +174,7 @@ def _run(wanted: Settings, options: argparse.Namespace) -> int:
         data_dir=options.data_dir,
         data_options={"size": options.size, "flip": options.flip},
         on_trial=progress,
+        cache=options.cache,
     )
     if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
         progress.finish()
@@ -162,6 +196,9 @@ def settings(options: argparse.Namespace) -> Settings:
         space["resolutions"] = options.resolutions
     if options.exits is not None:
         space["exits"] = [stage - 1 for stage in options.exits]
+    for name in ("places", "heads", "max_exits"):
+        if getattr(options, name) is not None:
+            space[name] = getattr(options, name)
     least = {metric: number("--min", n) for metric, n in options.min}
     most = {metric: number("--max", n) for metric, n in options.max}
     given["constraints"] = {

@@ -12,10 +12,10 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from search.engine.pareto_oracle import ParetoOracle
+from search.genes import Space, SpaceExhaustedError, shown
 from search.objectives import Directed
 from search.proposers import CompletedTrial, Known, Predictions, Proposal, Proposer
 from search.records import Iteration, Ranking
-from search.space import SearchSpace, SpaceExhaustedError, shown
 from zoo.checks import whole_number
 
 
@@ -43,7 +43,7 @@ class ProposerOracle(ParetoOracle):
     def __init__(
         self,
         proposer: Proposer,
-        space: SearchSpace,
+        space: Space,
         objectives: Iterable[Directed | str] = ("error", "average_macs"),
         batch_size: int = 8,
         **kwargs: Any,
@@ -64,7 +64,7 @@ class ProposerOracle(ParetoOracle):
         self._predictions: list[Predictions] = []
 
     def genes(self, trial: Trial) -> np.ndarray:
-        """Canonical genes of a trial's candidate, shape `(82,)`."""
+        """Canonical genes of a trial's candidate."""
         return self.space.from_values(trial.hyperparameters.values)
 
     def results(self) -> list[CompletedTrial]:
@@ -166,7 +166,7 @@ class ProposerOracle(ParetoOracle):
         self.stopped = None  # more may be asked for now
 
 
-def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
+def hyperparameters(space: Space) -> keras_tuner.HyperParameters:
     """A search space as keras-tuner's conditional hyperparameters, for any oracle."""
     result = keras_tuner.HyperParameters()
     for gene in space.genes:

@@ -55,7 +55,7 @@ def on_cached_features(
         ValueError: A feature is too large for half precision.
     """
     features = (*model.exit_features, model.final_features)
-    entries = [_entry(*ends) for ends in zip(features, model.exit_logits)]
+    entries = [before_weights(*ends) for ends in zip(features, model.exit_logits)]
     shapes = [tuple(entry.shape[1:]) for entry in entries]
     sizes = [int(np.prod(shape)) for shape in shapes]
     vectors = keras.Input((sum(sizes),), name="features")
@@ -90,8 +90,13 @@ def on_cached_features(
     )
 
 
-def _entry(features: Any, logits: Any) -> Any:
-    """The tensor in a head before the first layer that has weights."""
+def before_weights(features: Any, logits: Any) -> Any:
+    """The tensor in a head before the first layer that has weights.
+
+    Args:
+        features: Symbolic tensor that the head is applied to.
+        logits: Symbolic logits of the head.
+    """
     entry = features
     for node, needed in graph.crossings(features, logits):
         if getattr(node.operation, "weights", ()):

@@ -215,20 +215,28 @@ RECIPES = {
             clip_norm=1.0,
             distillation=0.3,
         ),
+        # The heads alone, on a trained backbone that stays as it is.
+        Recipe(
+            "heads",
+            epochs=5,
+            batch_size=128,
+            learning_rate=3e-3,
+            optimizer="adam",
+            scheme="heads",
+            augmentation="none",
+        ),
     )
 }
 
 
 def heads_first(recipe: Recipe) -> Recipe:
     """The recipe of the epochs that `recipe.heads_epochs` counts."""
-    return Recipe(
-        f"{recipe.name}, heads",
+    return replace(
+        RECIPES["heads"],
+        name=f"{recipe.name}, heads",
         epochs=recipe.heads_epochs,
         batch_size=recipe.batch_size,
         learning_rate=1e-3,
-        optimizer="adam",
-        scheme="heads",
-        augmentation="none",
         label_smoothing=recipe.label_smoothing,
         crop=recipe.crop,
     )
