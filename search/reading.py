@@ -107,6 +107,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
         hypervolume=tuple(oracle.hypervolume_history()),
         iterations=tuple(oracle.iterations()),
         seconds=round(sum(c.metrics.get("seconds", 0.0) for c in candidates), 1),
+        supernet=begun.supernet,
     )
 
 
@@ -171,8 +172,11 @@ def export(
         dataset,
         training={
             **begun.provenance,
-            "recipe": dataclasses.asdict(settings.training_recipe()),
+            "recipe": None
+            if begun.supernet
+            else dataclasses.asdict(settings.training_recipe()),
             "initial_weights": settings.initial_weights,
+            "supernet": begun.supernet and vars(begun.supernet),
             "teacher": None,
             "thresholds": None,
             "seed": trained.seed,
@@ -181,6 +185,11 @@ def export(
         },
         notes=[
             f"Found as trial {trial} of {settings.trials} by the {settings.method} "
-            f"search on {settings.data}, and not trained any further."
+            f"search on {settings.data}, "
+            + (
+                "with the weights of a supernet, and not trained by itself."
+                if begun.supernet
+                else "and not trained any further."
+            )
         ],
     )

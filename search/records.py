@@ -10,7 +10,7 @@ from search.settings import Settings
 from search.settings import upgrade as upgrade_settings
 from zoo.architecture import Architecture
 from zoo.exits import Evaluation, OperatingPoint
-from zoo.records import record
+from zoo.records import added, record
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,14 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class SupernetSource:
+    """Which supernet candidates inherit from: its name, and its weights' digest."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Training:
     """How a candidate got its weights.
 
@@ -30,12 +38,15 @@ class Training:
         seconds: Time for training.
         images_per_second: Its speed; None if nothing was trained.
         inherited_layers: Layers that began with the weights of another model.
+        supernet: Digest of the supernet that all weights come from; None: there is
+            none.
     """
 
     seed: int
     seconds: float
     images_per_second: float | None = None
     inherited_layers: int = 0
+    supernet: str | None = added()
 
 
 def _upgrade_candidate(data: dict[str, Any]) -> dict[str, Any]:
@@ -145,11 +156,13 @@ class StartedSearch:
         settings: What it does.
         data: What it trains on.
         provenance: Versions and hardware.
+        supernet: Where weights come from; None: candidates are trained.
     """
 
     settings: Settings
     data: DataSource
     provenance: dict[str, Any]
+    supernet: SupernetSource | None = added()
 
 
 def upgrade_search(data: dict[str, Any]) -> dict[str, Any]:
@@ -187,6 +200,7 @@ class SearchRecord:
         hypervolume: (trial, hypervolume) after each trained candidate.
         iterations: How good the surrogates' predictions were, by iteration.
         seconds: Of all trials together.
+        supernet: Where weights come from; None: candidates are trained.
     """
 
     settings: Settings
@@ -200,6 +214,7 @@ class SearchRecord:
     hypervolume: tuple[tuple[str, float], ...]
     iterations: tuple[Iteration, ...]
     seconds: float
+    supernet: SupernetSource | None = added()
 
     def candidate(self, trial: str) -> CandidateRecord:
         """The trained candidate of a trial.

@@ -14,8 +14,9 @@ from typing import Any
 from search import build
 from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, OtherSearchError, record, started
-from search.records import DataSource, StartedSearch
+from search.records import DataSource, StartedSearch, SupernetSource
 from search.settings import Settings
+from search.supernet import stored
 from zoo import data, files, measure, records
 from zoo.data import Dataset
 
@@ -30,6 +31,7 @@ def run(
     data_dir: str | os.PathLike | None = None,
     data_options: Mapping[str, Any] | None = None,
     on_trial: Callable[[ProposerOracle, Any], None] | None = None,
+    cache: str | os.PathLike | None = None,
 ) -> ProposerOracle:
     """Run a search, or continue it.
 
@@ -48,6 +50,9 @@ def run(
         data_options: More arguments of `zoo.data.load`, for a folder of pictures.
         on_trial: Called after every trial that ended, with the oracle and the trial, in
             the process that owns the oracle.
+        cache: Folder where the answers of a supernet's sub-networks are kept, for all
+            searches with this supernet. Default: a folder `answers` beside the
+            supernet, or in the search's folder if the supernet is a pretrained one.
 
     Returns:
         The oracle.
@@ -62,7 +67,7 @@ def run(
     if dataset is None:
         dataset = load_data(settings.data, data_dir, **data_options or {})
     settings = dataclasses.replace(settings, data=dataset.name)
-    settings = _with_initial_trials(directory, settings)
+    settings = _with_initial_trials(directory, _with_resolutions(settings))
     oracle = build.oracle(settings)
     oracle.on_trial = on_trial
     worker = is_worker()
@@ -74,7 +79,7 @@ def run(
             for folder in (directory, *directory.glob("trial_*")):
                 files.remove_partial(folder)
         now = _start(directory, settings, dataset)
-        tuner = build.tuner(settings, directory, dataset, oracle)
+        tuner = build.tuner(settings, directory, dataset, oracle, cache)
         if not worker:
             records.write(directory / STARTED, now)
         tuner.search()
@@ -118,11 +123,24 @@ def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Setting
     return dataclasses.replace(settings, initial_trials=initial)
 
 
+def _with_resolutions(settings: Settings) -> Settings:
+    """The settings with the resolutions of the supernet, if they name no others."""
+    if settings.supernet is None or "resolutions" in settings.space:
+        return settings
+    sizes = stored.about(settings.supernet).resolutions
+    space = {**settings.space, **({"resolutions": sizes} if sizes else {})}
+    return dataclasses.replace(settings, space=space)
+
+
 def _start(
     directory: pathlib.Path, settings: Settings, dataset: Dataset
 ) -> StartedSearch:
     """What to note about this search, or raise if the folder holds another one."""
     about = DataSource(dataset.name, dataset.fingerprint)
+    source = None
+    if settings.supernet is not None:
+        weights, _ = stored.read(settings.supernet)
+        source = SupernetSource(settings.supernet, stored.digest(weights))
     if (directory / STARTED).is_file():
         before = started(directory)
         changed = [
@@ -130,9 +148,11 @@ def _start(
         ]
         if before.data != about and "data" not in changed:
             changed.append("content of the data set")
+        if before.supernet != source and "supernet" not in changed:
+            changed.append("content of the supernet")
         if changed:
             raise OtherSearchError(directory, changed)
         return dataclasses.replace(before, settings=settings)
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
-    return StartedSearch(settings, about, provenance)
+    return StartedSearch(settings, about, provenance, source)

@@ -109,6 +109,19 @@ def add(commands: CommandLine) -> None:
         "initial_weights", str, "model to copy matching weights from (default: none)"
     )
     option("latency_batch_size", int, "also measure latency in batches of this size")
+    option(
+        "supernet",
+        str,
+        "name, file or folder of a supernet; candidates inherit its weights and are "
+        "not trained, and --train-images says how many images calibrate them",
+    )
+    command.add_argument(
+        "--cache",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="folder for the answers of the supernet's sub-networks, which all "
+        "searches share (default: `answers` beside the supernet)",
+    )
     option("workers", int, "train this many candidates at once on this machine")
     add_load(command)
 
@@ -141,6 +154,7 @@ def _run(wanted: Settings, options: argparse.Namespace) -> int:
         data_dir=options.data_dir,
         data_options={"size": options.size, "flip": options.flip},
         on_trial=progress,
+        cache=options.cache,
     )
     if "worker" not in os.environ.get("KERASTUNER_TUNER_ID", ""):
         progress.finish()

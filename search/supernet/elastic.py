@@ -22,7 +22,7 @@ from zoo.architecture import (
     STEM_CHANNELS,
     StageKind,
 )
-from zoo.backbones.ofa_mobilenet_v3 import MEAN, STD
+from zoo.backbones.ofa_mobilenet_v3 import ORIGINS
 from zoo.depthwise import depthwise
 from zoo.heads import (
     BRANCH_KERNELS,
@@ -38,6 +38,7 @@ def forward(
     choice: Choice,
     statistics: Statistics | None = None,
     collect: bool = False,
+    origin: str = "aebnas",
 ) -> tuple[Any, dict[str, Any]]:
     """Logits of a sub-network.
 
@@ -49,14 +50,15 @@ def forward(
         statistics: Mean and variance of every batch normalisation, from
             `search.supernet.network`. Default: those of the batch.
         collect: Whether to return the batch's statistics.
+        origin: Where the backbone comes from; see `zoo.backbones.ofa_mobilenet_v3`.
 
     Returns:
         Logits of shape `(batch, 5, classes)`, the final classifier's last and zeros
         where there is no exit; and by name the mean and the mean square of every batch
         normalisation, shape `(2, channels)`, zeros for those that do not take part.
     """
-    network = _Pass(weights, statistics, collect)
-    x = _prepared(images, choice.resolution)
+    network = _Pass(weights, statistics, collect, ORIGINS[origin].symmetric)
+    x = _prepared(images, choice.resolution, origin)
     x, found = network.stem(x)
     logits = []
     for s, kind in enumerate(STAGE_KINDS):
@@ -75,7 +77,7 @@ def forward(
     return tf.stack([*logits, answer], axis=1), found | new
 
 
-def _prepared(images: Any, resolution: Any) -> Any:
+def _prepared(images: Any, resolution: Any, origin: str) -> Any:
     """Bilinear resize and normalisation, as in `zoo.backbones.ofa_mobilenet_v3`."""
     images = tf.cast(images, tf.float32)
     height, width = size_of(images)
@@ -89,8 +91,7 @@ def _prepared(images: Any, resolution: Any) -> Any:
             ],
         )
     images.set_shape((None, None, None, 3))
-    scale = np.array([1 / (255 * s) for s in STD], np.float32)
-    offset = np.array([-m / s for m, s in zip(MEAN, STD)], np.float32)
+    scale, offset = (np.array(v, np.float32) for v in ORIGINS[origin].rescaling)
     return images * scale + offset
 
 
@@ -98,11 +99,16 @@ class _Pass:
     """One forward pass: the weights, and what happens to batch normalisation."""
 
     def __init__(
-        self, weights: Mapping[str, Any], statistics: Statistics | None, collect: bool
+        self,
+        weights: Mapping[str, Any],
+        statistics: Statistics | None,
+        collect: bool,
+        symmetric: bool,
     ) -> None:
         self.weights = weights
         self.statistics = statistics
         self.collect = collect
+        self.symmetric = symmetric
 
     def stem(self, x: Any) -> tuple[Any, dict]:
         x = self.convolution(x, "stem_conv", STEM_CHANNELS, stride=2)
@@ -129,7 +135,7 @@ class _Pass:
             filters = depthwise_kernel(
                 self.weights, f"{name}_depthwise", kernel, middle
             )
-            x = depthwise(x, filters, stride)
+            x = self.strided(x, stride, lambda x: depthwise(x, filters, stride))
             x, new = self.normalised(x, f"{name}_depthwise", kind.activation)
             found |= new
             if kind.squeeze_excite:
@@ -236,7 +242,19 @@ class _Pass:
     def convolution(self, x: Any, name: str, channels: Any, stride: int = 1) -> Any:
         kernel = self.weights[f"{name}/kernel"]
         inputs = x.shape[-1] if x.shape[-1] is not None else tf.shape(x)[-1]
-        return tf.nn.conv2d(x, _leading(kernel, inputs, channels), stride, "SAME")
+        kernel = _leading(kernel, inputs, channels)
+        return self.strided(
+            x, stride, lambda x: tf.nn.conv2d(x, kernel, stride, "SAME")
+        )
+
+    def strided(self, x: Any, stride: int, convolve: Callable) -> Any:
+        """A convolution, its zeros shared out as the backbone's origin wants it."""
+        if stride == 1 or not self.symmetric:
+            return convolve(x)
+        # "SAME" adds as much before as after only where the size is odd.
+        height, width = size_of(x)
+        x = tf.pad(x, [(0, 0), (0, 1 - height % 2), (0, 1 - width % 2), (0, 0)])
+        return convolve(x)[:, : (height + 1) // 2, : (width + 1) // 2]
 
     def normalised(
         self, x: Any, name: str, activation: str | None = None
