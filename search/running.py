@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from search import build
+from search import build, methods
 from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, OtherSearchError, record, started
 from search.records import DataSource, StartedSearch, SupernetSource
@@ -125,7 +125,8 @@ def _with_initial_trials(directory: pathlib.Path, settings: Settings) -> Setting
 
 def _with_resolutions(settings: Settings) -> Settings:
     """The settings with the resolutions of the supernet, if they name no others."""
-    if settings.supernet is None or "resolutions" in settings.space:
+    named = {**methods.get(settings.method).space, **settings.space}
+    if settings.supernet is None or "resolutions" in named:
         return settings
     sizes = stored.about(settings.supernet).resolutions
     space = {**settings.space, **({"resolutions": sizes} if sizes else {})}
