@@ -85,8 +85,8 @@ def _train(
     initial: str | os.PathLike | None,
 ) -> dict[str, np.ndarray]:
     trainer = Trainer(plan, dataset.num_classes)
-    started = stored.read(initial) if initial is not None else ({}, About())
-    trainer.start_from(*started, dataset.fingerprint)
+    values, about = stored.read(initial) if initial is not None else ({}, About())
+    trainer.start_from(values, about, dataset.fingerprint)
     batches = Batches(dataset, plan, teacher)
     state = _State()
     checkpoint = folder / stored.CHECKPOINT
@@ -96,7 +96,7 @@ def _train(
     facts = {
         "data": dataset.fingerprint,
         "classes": dataset.num_classes,
-        "initial": stored.digest(started[0]) if initial is not None else None,
+        "initial": stored.digest(values) if initial is not None else None,
     }
     taught_by = None if teacher is None else digest([teacher])
     _check_same_training(folder, plan, facts, taught_by, state.step / len(batches))

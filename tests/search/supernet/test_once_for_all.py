@@ -1,4 +1,4 @@
-"""Once-for-All's checkpoints: their own code's logits, recorded by `once_for_all.py`."""
+"""Once-for-All's checkpoints, and the logits that `once_for_all.py` recorded."""
 
 import io
 import pathlib
