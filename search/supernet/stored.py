@@ -136,7 +136,7 @@ def write(
     """
     halved = {name: np.asarray(value, dtype) for name, value in values.items()}
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays(halved, about))
+    np.savez(file, **arrays(halved, about))
     files.write_bytes(path, file.getvalue())
 
 
