@@ -172,11 +172,12 @@ def export(
         dataset,
         training={
             **begun.provenance,
-            "recipe": None
-            if begun.supernet
-            else dataclasses.asdict(settings.training_recipe()),
+            **(
+                {"supernet": vars(begun.supernet)}
+                if begun.supernet
+                else {"recipe": dataclasses.asdict(settings.training_recipe())}
+            ),
             "initial_weights": settings.initial_weights,
-            "supernet": begun.supernet and vars(begun.supernet),
             "teacher": None,
             "thresholds": None,
             "seed": trained.seed,

@@ -51,9 +51,24 @@ class SubNetwork:
         return macs(self.architecture, self.strategy.supernet.num_classes, convention)
 
     @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Its batch-normalisation statistics."""
+        return self.strategy.calibrate(self.architecture)
+
+    @cached_property
+    def logits(self) -> Any:
+        """Its answers to the validation images, `(images, exits, classes)`."""
+        return self.strategy.answers.of(
+            self.architecture,
+            lambda: self.strategy.predict(self.architecture, self.statistics),
+        )
+
+    @cached_property
     def model(self) -> EarlyExitClassifier:
         """The Keras model with inherited weights, its thresholds set."""
-        return self.strategy.extract(self.architecture, self.thresholds)
+        return self.strategy.supernet.extract(
+            self.architecture, self.statistics, thresholds=self.thresholds
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -127,9 +142,7 @@ class Inherit:
     ) -> Fitted:
         """Measure a candidate, and choose its thresholds; see `zoo.fit`."""
         began = time.perf_counter()
-        logits = self.answers.of(
-            network.architecture, lambda: self._measured(network.architecture)
-        )
+        logits = network.logits
         labels, cost = dataset.validation.labels, network.cost(convention)
         if choose is not None and cost.branches:
             chosen = choose(logits, labels, cost, network.exit_rule)
@@ -142,17 +155,14 @@ class Inherit:
             logits,
         )
 
-    def _measured(self, architecture: Architecture) -> Any:
-        statistics = self.supernet.calibrate(architecture, self.images)
+    def calibrate(self, architecture: Architecture) -> dict[str, Any]:
+        """A candidate's batch-normalisation statistics."""
+        return self.supernet.calibrate(architecture, self.images)
+
+    def predict(self, architecture: Architecture, statistics: Any) -> Any:
+        """A candidate's answers to the validation images."""
         images = self.dataset.validation.images
         return self.supernet.predict(architecture, images, statistics)
-
-    def extract(
-        self, architecture: Architecture, thresholds: Any
-    ) -> EarlyExitClassifier:
-        """A candidate's Keras model, with the weights that were measured."""
-        statistics = self.supernet.calibrate(architecture, self.images)
-        return self.supernet.extract(architecture, statistics, thresholds=thresholds)
 
 
 def answers_folder(

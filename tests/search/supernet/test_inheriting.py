@@ -28,7 +28,7 @@ TARGET = 4e6
 def settings(supernet, **changes):
     values = {
         "method": "random",
-        "trials": 3,
+        "trials": 2,
         "target_macs": TARGET,
         "train_images": 16,
         "supernet": str(supernet),
@@ -53,7 +53,7 @@ def supernet():
 
 @pytest.fixture(scope="module")
 def searched(supernet, dataset, tmp_path_factory):
-    """A finished search of three candidates, and its supernet's file."""
+    """A finished search of two candidates, and its supernet's file."""
     folder = tmp_path_factory.mktemp("inherit")
     (folder / "net").mkdir()
     supernet.save(folder / "net" / stored.WEIGHTS, "float32")
@@ -76,7 +76,7 @@ def test_candidates_are_measured_with_the_supernets_weights(
     searched, supernet, dataset
 ):
     found = search.record(searched / "s")
-    assert len(found.candidates) == 3 and not found.failed
+    assert len(found.candidates) == 2 and not found.failed
     space = found.settings.search_space()
     assert space.resolutions == (32,)  # those of the supernet
     for candidate in found.candidates:
@@ -125,19 +125,19 @@ def test_a_member_of_the_front_becomes_a_model(searched, supernet, dataset, tmp_
 def test_a_search_continues_with_the_same_supernet_only(
     searched, dataset, tmp_path, monkeypatch
 ):
-    sought = settings(searched / "net", trials=4)
+    sought = settings(searched / "net", trials=3)
     shutil.copytree(searched / "s", tmp_path / "s")
     measured = []
     monkeypatch.setattr(
-        Inherit, "_measured", lambda self, network: measured.append(network) or 1 / 0
+        Inherit, "predict", lambda self, *given: measured.append(given) or 1 / 0
     )
     oracle = run(sought, tmp_path / "s", dataset=dataset)
-    assert len(measured) == 1  # the other three are on record
+    assert len(measured) == 1  # the other two are on record
     assert len(oracle.failed_trials()) == 1
     other = stored.read(searched / "net")[0]
     other["stem_bn/beta"] += 1
     changed = tmp_path / "net.npz"
-    stored.write(changed, other, About())
+    stored.write(changed, other, About(resolutions=(32,)))
     monkeypatch.setattr(stored, "path_of", lambda name: changed)
     with pytest.raises(ValueError, match="differs in content of the supernet"):
         run(sought, tmp_path / "s", dataset=dataset)
@@ -146,7 +146,8 @@ def test_a_search_continues_with_the_same_supernet_only(
 def test_other_searches_are_answered_from_the_disk(
     searched, dataset, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Inherit, "_measured", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(Inherit, "predict", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("search.candidates.weight_files.save", lambda *_: None)
     monkeypatch.setattr("gc.collect", lambda: 0)
     before = search.record(searched / "s")
     sought = settings(searched / "net", target_macs=1e6)
@@ -169,7 +170,7 @@ def fake(monkeypatch):
         asked = 0
 
         def calibrate(self, network, images):
-            return len(images)
+            return len(network.exits)
 
         def predict(self, network, images, statistics):
             self.asked += 1
@@ -189,10 +190,11 @@ def test_a_model_is_built_only_when_it_is_needed(fake, dataset, tmp_path):
     assert network.cost("aebnas") == zoo.macs(network.architecture, 10, "aebnas")
     assert fitted.validation.thresholds == (0.5, 0.1)
     calls = []
-    strategy.extract = lambda *given: calls.append(given) or "model"
+    fake.extract = lambda *given, **more: calls.append((*given, more)) or "model"
     assert network.model == network.model == "model"
     assert network.upper() == "MODEL"  # what a sub-network has not is the model's
-    assert calls == [(network.architecture, (0.5, 0.1))]
+    assert calls == [(network.architecture, 2, {"thresholds": (0.5, 0.1)})]
+    assert fake.asked == 1
 
 
 def test_a_supernet_of_other_classes_is_refused(fake, dataset, tmp_path):
@@ -258,7 +260,10 @@ def test_a_damaged_answer_is_measured_anew(tmp_path):
     answers.of(network, lambda: np.zeros((2, 2, 3)))
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    for damaged in (b"", whole[:100], whole.replace(b"32", b"36")):
+    elsewhere = Answers(tmp_path / "a", {"supernet": "y"})
+    elsewhere.of(network, lambda: np.zeros((2, 2, 3)))
+    (other,) = (tmp_path / "a").iterdir()  # says itself what it answers
+    for damaged in (b"", whole[:100], other.read_bytes()):
         path.write_bytes(damaged)
         assert answers.of(network, lambda: np.ones((2, 2, 3))).min() == 1
     assert path.read_bytes() != whole
