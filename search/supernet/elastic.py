@@ -15,6 +15,7 @@ import tensorflow as tf
 from search.supernet.choices import BLOCKS, Choice
 from search.supernet.resizing import resized, resized_and_convolved, size_of
 from search.supernet.shared import has_shortcut
+from search.supernet.slicing import case, depthwise_kernel, is_static, leading
 from zoo.architecture import (
     DEPTHS,
     EXIT_POSITIONS,
@@ -81,9 +82,9 @@ def _prepared(images: Any, resolution: Any, origin: str) -> Any:
     """Bilinear resize and normalisation, as in `zoo.backbones.ofa_mobilenet_v3`."""
     images = tf.cast(images, tf.float32)
     height, width = size_of(images)
-    if not (_is_static(resolution) and height == width == resolution):
+    if not (is_static(resolution) and height == width == resolution):
         size = tf.stack([resolution, resolution])
-        images = _case(
+        images = case(
             tf.maximum(height, width) > resolution,
             [
                 lambda: tf.image.resize(images, size),
@@ -154,8 +155,8 @@ class _Pass:
 
         def dense(x: Any, name: str, inputs: Any, outputs: Any) -> Any:
             kernel = self.weights[f"{name}/kernel"][0, 0]
-            bias = _leading(self.weights[f"{name}/bias"], outputs)
-            return tf.matmul(x, _leading(kernel, inputs, outputs)) + bias
+            bias = leading(self.weights[f"{name}/bias"], outputs)
+            return tf.matmul(x, leading(kernel, inputs, outputs)) + bias
 
         x = tf.reduce_mean(x, (1, 2))
         x = tf.nn.relu(dense(x, f"{name}_reduce", middle, reduced))
@@ -200,7 +201,7 @@ class _Pass:
             answer = tf.zeros((tf.shape(x)[0], classes))
             return answer, self.padded({}, normalisations)
 
-        return _case(choice.branch[s], [absent, modules(1), modules(2), fixed])
+        return case(choice.branch[s], [absent, modules(1), modules(2), fixed])
 
     def module(
         self,
@@ -216,13 +217,13 @@ class _Pass:
         border = (BRANCH_KERNELS[-1] - kernel) // 2
         filters = self.weights[f"{name}_conv/kernel"]
         filters = filters[border : border + kernel, border : border + kernel]
-        filters = _leading(filters, inputs, outputs)
+        filters = leading(filters, inputs, outputs)
         if name in _ON_WIDE_MAPS:
             x = tf.nn.conv2d(resized(x, size, inputs), filters, 2, "VALID")
         else:
             x = resized_and_convolved(x, filters, size, kernel, inputs, outputs)
         x, found = self.normalised(x, name, "relu")
-        x = _case(pool, [lambda: x, lambda: tf.nn.max_pool2d(x, 2, 2, "VALID")])
+        x = case(pool, [lambda: x, lambda: tf.nn.max_pool2d(x, 2, 2, "VALID")])
         return x, found
 
     def head(self, x: Any, name: str) -> tuple[Any, dict]:
@@ -236,13 +237,13 @@ class _Pass:
 
     def classified(self, x: Any, name: str, inputs: Any) -> Any:
         kernel = self.weights[f"{name}/kernel"]
-        kernel = _leading(kernel, inputs, kernel.shape[1])
+        kernel = leading(kernel, inputs, kernel.shape[1])
         return tf.matmul(x, kernel) + self.weights[f"{name}/bias"]
 
     def convolution(self, x: Any, name: str, channels: Any, stride: int = 1) -> Any:
         kernel = self.weights[f"{name}/kernel"]
         inputs = x.shape[-1] if x.shape[-1] is not None else tf.shape(x)[-1]
-        kernel = _leading(kernel, inputs, channels)
+        kernel = leading(kernel, inputs, channels)
         return self.strided(
             x, stride, lambda x: tf.nn.conv2d(x, kernel, stride, "SAME")
         )
@@ -262,12 +263,12 @@ class _Pass:
         """Batch normalisation by the batch or by given statistics, and activation."""
         name = f"{name}_bn"
         channels = x.shape[-1] if x.shape[-1] is not None else tf.shape(x)[-1]
-        gamma = _leading(self.weights[f"{name}/gamma"], channels)
-        beta = _leading(self.weights[f"{name}/beta"], channels)
+        gamma = leading(self.weights[f"{name}/gamma"], channels)
+        beta = leading(self.weights[f"{name}/beta"], channels)
         given: tuple = ((), ())
         if self.statistics is not None:
             rows = self.statistics[name]
-            given = _leading(rows[0], channels), _leading(rows[1], channels)
+            given = leading(rows[0], channels), leading(rows[1], channels)
         x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=gamma,
@@ -300,61 +301,10 @@ class _Pass:
 
     def optional(self, takes_part: Any, block: Callable, x: Any) -> tuple[Any, dict]:
         """A block that may be left out."""
-        return _case(
+        return case(
             takes_part,
             [lambda: (x, self.padded({}, block.normalisations)), lambda: block(x)],
         )
-
-
-def depthwise_kernel(
-    weights: Mapping[str, Any], name: str, kernel: Any, middle: Any
-) -> Any:
-    """The filters of a block: the centre of the next larger ones, transformed.
-
-    Args:
-        weights: The shared weights.
-        name: Of the layer.
-        kernel: 3, 5 or 7.
-        middle: Channels.
-
-    Returns:
-        Shape `(kernel, kernel, middle, 1)`.
-
-    Reference:
-        Cai et al., Once-for-All, ICLR 2020, section 3.3.
-    """
-    seven = _leading(weights[f"{name}/kernel"], middle, 1)
-
-    def shrunk(larger: Any, size: int) -> Any:
-        centre = tf.reshape(larger[1:-1, 1:-1], (size**2, middle))
-        smaller = tf.matmul(weights[f"{name}/to{size}"], centre)
-        return tf.reshape(smaller, (size, size, middle, 1))
-
-    return _case(
-        (kernel - 3) // 2,
-        [lambda: shrunk(shrunk(seven, 5), 3), lambda: shrunk(seven, 5), lambda: seven],
-    )
-
-
-def _is_static(value: Any) -> bool:
-    return isinstance(value, (int, bool, np.integer, np.bool_, np.ndarray))
-
-
-def _leading(weights: Any, *sizes: Any) -> Any:
-    """The first entries along each of the last axes."""
-    known = weights.shape[-len(sizes) :]
-    if all(map(_is_static, sizes)) and tuple(known) == tuple(map(int, sizes)):
-        return weights
-    return weights[(..., *(slice(None, size) for size in sizes))]
-
-
-def _case(index: Any, branches: list[Callable]) -> Any:
-    """`branches[index]()`, chosen now for an integer, in the graph for a tensor."""
-    if _is_static(index):
-        return branches[int(index)]()
-    if len(branches) == 2:
-        return tf.cond(tf.cast(index, tf.bool), branches[1], branches[0])
-    return tf.switch_case(index, branches)
 
 
 # Where the map is as large as what it is resized to, or larger.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic, shared, stored
+from search.supernet import choices, elastic, shared, slicing, stored
 from search.supernet.stored import About
 from zoo.architecture import (
     RESOLUTIONS,
@@ -220,7 +220,7 @@ class Supernet:
             return statistics[layer][row, : shape[0]]
         if layer.endswith("_depthwise") and layer.startswith("stage"):
             kernel, _, middle, _ = shape
-            return elastic.depthwise_kernel(self.weights, layer, kernel, middle).numpy()
+            return slicing.depthwise_kernel(self.weights, layer, kernel, middle).numpy()
         if "_module" in layer and weight == "bias":
             return np.zeros(shape)  # the normalisation that follows takes it away
         if layer.startswith("exit") and layer.endswith("_classifier"):

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic, shared, stored
+from search.supernet import choices, elastic, notes, shared, stored
 from search.supernet.batches import Batches
 from search.supernet.plan import Plan
 from search.supernet.stored import About
@@ -99,8 +97,8 @@ def _train(
         "initial": stored.digest(values) if initial is not None else None,
     }
     taught_by = None if teacher is None else digest([teacher])
-    _check_same_training(folder, plan, facts, taught_by, state.step / len(batches))
-    _trim_log(folder / "log.csv", state.step // len(batches))
+    notes.check(folder, plan, facts, taught_by, state.step / len(batches))
+    notes.trim(folder / "log.csv", state.step // len(batches))
     saved = time.monotonic()
     while state.step < plan.epochs * len(batches):
         epoch, index = divmod(state.step, len(batches))
@@ -304,59 +302,3 @@ def _log(
     before = path.read_bytes() if path.exists() else b""
     files.write_bytes(path, before + text.getvalue().encode("utf-8"))
     print(json.dumps(row), flush=True)
-
-
-def _trim_log(path: pathlib.Path, epochs: int) -> None:
-    """Keep the finished epochs' lines, where a kill came between log and checkpoint."""
-    if path.exists():
-        lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
-        files.write_text(path, "".join(f"{line}\n" for line in lines[: epochs + 1]))
-
-
-def _check_same_training(
-    folder: pathlib.Path,
-    plan: Plan,
-    facts: dict[str, Any],
-    teacher: str | None,
-    epochs: float,
-) -> None:
-    """Note the settings, or raise if the folder holds a training with others.
-
-    Args:
-        folder: Of the training.
-        plan: How to train.
-        facts: On what, and from what.
-        teacher: Digest of the teacher's logits.
-        epochs: Those done so far, a fraction amid one.
-    """
-    path = folder / stored.TRAINING
-    teachers = [teacher] * len(plan.phases)  # one for each phase
-    settings = json.loads(json.dumps(asdict(plan) | facts | {"teachers": teachers}))
-    if (folder / stored.CHECKPOINT).exists() and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        ends = itertools.accumulate(phase.epochs for phase in plan.phases[:-1])
-        begun = (epochs > 0) + sum(end < epochs for end in ends)
-        free = ("phases", "teacher_share", "teachers")
-        changed = [
-            key
-            for key, value in settings.items()
-            if key not in free and value != before.get(key)
-        ]
-        if settings["phases"][:begun] != before["phases"][:begun]:
-            changed.append("phases")
-        taught = before.get("teachers", [None] * len(before["phases"]))[:begun]
-        if taught and epochs < plan.epochs and _amid_phase(plan, epochs):
-            changed += ["teacher"] * (taught[-1] != teacher)
-        settings["teachers"][:begun] = taught
-        if changed:
-            raise ValueError(
-                f"{folder} holds a training that differs in {', '.join(changed)}. Use "
-                "the same settings to continue it, or another folder."
-            )
-    files.write_text(path, json.dumps(settings, indent=1))
-
-
-def _amid_phase(plan: Plan, epochs: float) -> bool:
-    """Whether a phase has begun and is not over."""
-    ends = itertools.accumulate(phase.epochs for phase in plan.phases)
-    return epochs not in (0, *ends)

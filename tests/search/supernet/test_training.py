@@ -10,7 +10,7 @@ import zoo
 
 tf = pytest.importorskip("tensorflow")
 
-from search.supernet import choices, shared, stored, training  # noqa: E402
+from search.supernet import choices, notes, shared, stored, training  # noqa: E402
 from search.supernet.batches import SHIFT, Batches  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 from search.supernet.plan import Phase, Plan  # noqa: E402
@@ -173,7 +173,7 @@ def noted(tmp_path):
     """A function: what a training notes that has done so many epochs."""
 
     def noted(epochs, teacher, plan=PLAN, facts=FACTS):
-        training._check_same_training(tmp_path, plan, facts, teacher, epochs)
+        notes.check(tmp_path, plan, facts, teacher, epochs)
         (tmp_path / "checkpoint.npz").touch()
         return json.loads((tmp_path / "training.json").read_text())
 
