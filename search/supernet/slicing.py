@@ -58,4 +58,4 @@ def case(index: Any, branches: list[Callable]) -> Any:
         return branches[int(index)]()
     if len(branches) == 2:
         return tf.cond(tf.cast(index, tf.bool), branches[1], branches[0])
-    return tf.switchcase(index, branches)
+    return tf.switch_case(index, branches)
