@@ -114,8 +114,9 @@ def record(directory: str | os.PathLike) -> SearchRecord:
 def _read_record(path: pathlib.Path) -> SearchRecord:
     """The record of a search in a file, which may hold more, such as an experiment."""
     found = records.read_json(path)
-    fields = {field.name for field in dataclasses.fields(SearchRecord)}
-    if isinstance(found, dict) and fields <= set(found):
+    fields = dataclasses.fields(SearchRecord)
+    needed = {each.name for each in fields if each.default is dataclasses.MISSING}
+    if isinstance(found, dict) and needed <= set(found):
         found["kind"] = "search"
     return records.from_dict(found, SearchRecord, where=str(path), assume=SearchRecord)
 
