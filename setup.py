@@ -63,6 +63,7 @@ setup(
             f"pretrained/*/{file}"
             for file in ("config.json", "model.weights.h5", "card.md")
         ],
+        "search": ["supernet/pretrained/*.npz"],
         "reproduce": ["*.json"],  # the recorded results stay in the repository
         "figures.report": ["*.html", "*.css", "*.js"],
     },

@@ -11,7 +11,7 @@ from search import methods
 from search.backbone.tuner import ExitTuner
 from search.engine import ProposerOracle
 from search.settings import Settings
-from search.strategies import scratch, transfer
+from search.strategies import Strategy, scratch, transfer
 from search.tuner import EarlyExitTuner
 from zoo import registry
 from zoo.data import Dataset
@@ -49,15 +49,18 @@ def tuner(
         directory: Its folder.
         dataset: What it trains on.
         oracle: What it tries.
-        cache: Folder for the features of a backbone; see `search.run`.
+        cache: Folder for what a supernet answered, or for the features of a backbone;
+            see `search.run`.
         backbone: The backbone, if the settings name one.
 
     Raises:
-        ValueError: The model to take weights from does not exist.
+        ValueError: The model to take weights from does not exist or does not fit.
     """
     strategy = scratch
     if settings.initial_weights is not None:
         strategy = transfer(registry.load(settings.initial_weights))
+    if settings.supernet is not None:
+        strategy = _inherit(settings, directory, dataset, cache)
     if settings.train_images is not None:
         kept = dataset.train.take(settings.train_images)
         dataset = dataclasses.replace(dataset, train=kept)
@@ -77,3 +80,18 @@ def tuner(
         latency_batch_size=settings.latency_batch_size,
         seed=settings.seed,
     )
+
+
+def _inherit(
+    settings: Settings,
+    directory: str | os.PathLike,
+    dataset: Dataset,
+    cache: str | os.PathLike | None,
+) -> Strategy:
+    """The strategy of a search with a supernet."""
+    from search.supernet.inheriting import Inherit, answers_folder  # needs TensorFlow
+    from search.supernet.network import Supernet
+
+    supernet = Supernet.load(settings.supernet)
+    folder = cache or answers_folder(settings.supernet, directory)
+    return Inherit(supernet, dataset, folder, settings.train_images)

@@ -19,13 +19,17 @@ from zoo.model import EarlyExitModel
 CANDIDATE, WEIGHTS = "candidate.json", "model.weights.h5"
 
 
-def write(folder: pathlib.Path, record: CandidateRecord, model: EarlyExitModel) -> None:
-    """Write a candidate's weights and record to its trial's folder."""
-    if record.exits is not None:
+def write(
+    folder: pathlib.Path,
+    record: CandidateRecord,
+    model: EarlyExitModel | None = None,
+) -> None:
+    """Write a candidate's record, and its weights if given, to its trial's folder."""
+    if model is not None and record.exits is not None:
         from search.backbone.candidates import write_heads
 
         write_heads(folder / WEIGHTS, model)
-    else:
+    elif model is not None:
         weight_files.save(folder / WEIGHTS, model)
     records.write(folder / CANDIDATE, record)
 
@@ -53,6 +57,16 @@ def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:
         with contextlib.suppress(FileNotFoundError):  # it is being tried again
             found.append(read(path))
     return sorted(found, key=lambda record: int(record.trial))
+
+
+def read_completed(directory: str | os.PathLike) -> list[CandidateRecord]:
+    """Records of the candidates whose trials are over."""
+    directory = pathlib.Path(directory)
+    return [
+        each
+        for each in read_candidates(directory)
+        if has_completed(directory / f"trial_{each.trial}")
+    ]
 
 
 def load_candidate(folder: str | os.PathLike, weights: bool = True) -> EarlyExitModel:
@@ -103,25 +117,30 @@ def settings_front(
     return [points[i] for i in front]
 
 
+def on_fronts(
+    candidates: Sequence[CandidateRecord],
+    objectives: Objectives,
+    constraints: Sequence[Constraint] = (),
+) -> set[str]:
+    """Trials on the front of the objectives, or on that of all threshold settings.
+
+    A candidate that is on neither will be on none: others only push it back further.
+    """
+    feasible = [c for c in candidates if is_feasible(c.metrics, constraints)]
+    front = pareto.front(objectives.points(c.metrics for c in feasible))
+    found = {feasible[i].trial for i in front}
+    return found | {point.trial for point in settings_front(candidates, constraints)}
+
+
 def keep_front_weights(
     directory: str | os.PathLike,
     objectives: Objectives,
     constraints: Sequence[Constraint] = (),
 ) -> None:
-    """Delete the weights of every candidate that is on neither front.
-
-    The fronts are that of the objectives and that of all threshold settings.
-    """
+    """Delete the weights of every candidate that is on neither front."""
     directory = pathlib.Path(directory)
-    candidates = [
-        each
-        for each in read_candidates(directory)
-        if has_completed(directory / f"trial_{each.trial}")
-    ]
-    feasible = [c for c in candidates if is_feasible(c.metrics, constraints)]
-    front = pareto.front(objectives.points(c.metrics for c in feasible))
-    kept = {feasible[i].trial for i in front}
-    kept |= {point.trial for point in settings_front(candidates, constraints)}
+    candidates = read_completed(directory)
+    kept = on_fronts(candidates, objectives, constraints)
     for each in candidates:
         if each.trial not in kept:
             (directory / f"trial_{each.trial}" / WEIGHTS).unlink(missing_ok=True)

@@ -27,8 +27,15 @@ def front(points: Any) -> np.ndarray:
     points = _checked(points)
     if not len(points):
         return np.array([], int)
-    first = fronts(points)[0]
+    first = _front_of_two(points) if points.shape[1] == 2 else fronts(points)[0]
     return first[np.lexsort(points[first].T[::-1])]
+
+
+def _front_of_two(points: np.ndarray) -> np.ndarray:
+    """The non-dominated points of two objectives, in one pass: there may be many."""
+    different, place = np.unique(points, axis=0, return_inverse=True)
+    before = np.minimum.accumulate(np.concatenate([[np.inf], different[:-1, 1]]))
+    return np.flatnonzero((different[:, 1] < before)[place.ravel()])
 
 
 def reference_point(points: Any) -> np.ndarray:

@@ -107,14 +107,16 @@ def record(directory: str | os.PathLike) -> SearchRecord:
         hypervolume=tuple(oracle.hypervolume_history()),
         iterations=tuple(oracle.iterations()),
         seconds=round(sum(c.metrics.get("seconds", 0.0) for c in candidates), 1),
+        supernet=begun.supernet,
     )
 
 
 def _read_record(path: pathlib.Path) -> SearchRecord:
     """The record of a search in a file, which may hold more, such as an experiment."""
     found = records.read_json(path)
-    fields = {field.name for field in dataclasses.fields(SearchRecord)}
-    if isinstance(found, dict) and fields <= set(found):
+    fields = dataclasses.fields(SearchRecord)
+    needed = {each.name for each in fields if each.default is dataclasses.MISSING}
+    if isinstance(found, dict) and needed <= set(found):
         found["kind"] = "search"
     return records.from_dict(found, SearchRecord, where=str(path), assume=SearchRecord)
 
@@ -166,10 +168,12 @@ def export(
         model.thresholds = thresholds
     trained = read_candidate(source / CANDIDATE).training
     recipe = dataclasses.asdict(settings.training_recipe())
-    if settings.backbone is None:
-        how = {"recipe": recipe, "initial_weights": settings.initial_weights}
-    else:  # `zoo train` has no command that makes it
+    if settings.backbone is not None:  # `zoo train` has no command that makes it
         how = {"backbone": settings.backbone, "recipe_of_heads": recipe}
+    elif begun.supernet is not None:
+        how = {"supernet": vars(begun.supernet)}
+    else:
+        how = {"recipe": recipe, "initial_weights": settings.initial_weights}
     return registry.save(
         model,
         folder,
@@ -185,6 +189,11 @@ def export(
         },
         notes=[
             f"Found as trial {trial} of {settings.trials} by the {settings.method} "
-            f"search on {settings.data}, and not trained any further."
+            f"search on {settings.data}, "
+            + (
+                "with the weights of a supernet, and not trained by itself."
+                if begun.supernet
+                else "and not trained any further."
+            )
         ],
     )

@@ -24,6 +24,14 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class SupernetSource:
+    """Which supernet candidates inherit from: its name, and its weights' digest."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Training:
     """How a candidate got its weights.
 
@@ -32,12 +40,15 @@ class Training:
         seconds: Time for training.
         images_per_second: Its speed; None if nothing was trained.
         inherited_layers: Layers that began with the weights of another model.
+        supernet: Digest of the supernet that all weights come from; None: there is
+            none.
     """
 
     seed: int
     seconds: float
     images_per_second: float | None = None
     inherited_layers: int = 0
+    supernet: str | None = added()
 
 
 def _upgrade_candidate(data: dict[str, Any]) -> dict[str, Any]:
@@ -169,11 +180,13 @@ class StartedSearch:
         settings: What it does.
         data: What it trains on.
         provenance: Versions and hardware.
+        supernet: Where weights come from; None: candidates are trained.
     """
 
     settings: Settings
     data: DataSource
     provenance: dict[str, Any]
+    supernet: SupernetSource | None = added()
 
 
 def upgrade_search(data: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +224,7 @@ class SearchRecord:
         hypervolume: (trial, hypervolume) after each trained candidate.
         iterations: How good the surrogates' predictions were, by iteration.
         seconds: Of all trials together.
+        supernet: Where weights come from; None: candidates are trained.
     """
 
     settings: Settings
@@ -224,6 +238,7 @@ class SearchRecord:
     hypervolume: tuple[tuple[str, float], ...]
     iterations: tuple[Iteration, ...]
     seconds: float
+    supernet: SupernetSource | None = added()
 
     def candidate(self, trial: str) -> CandidateRecord:
         """The trained candidate of a trial.

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from search import build
+from search import build, methods
 from search.backbone import places
 from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, OtherSearchError, record, started
-from search.records import DataSource, StartedSearch
+from search.records import DataSource, StartedSearch, SupernetSource
 from search.settings import Settings
+from search.supernet import stored
 from zoo import data, files, measure, records
 from zoo.data import Dataset
 from zoo.model import EarlyExitModel
@@ -51,9 +52,11 @@ def run(
         data_options: More arguments of `zoo.data.load`, for a folder of pictures.
         on_trial: Called after every trial that ended, with the oracle and the trial, in
             the process that owns the oracle.
-        cache: Folder of the features of a backbone and of the heads trained on them,
-            which several searches on it may share. Default: a folder `cache` in that of
-            the search, which may be deleted when the search is over.
+        cache: Folder for what is computed once, which several searches may share: the
+            answers of a supernet's sub-networks (default: a folder `answers` beside the
+            supernet, or in the search's folder if the supernet is a pretrained one), or
+            the features of a backbone and the heads trained on them (default: a folder
+            `cache` in that of the search, which may be deleted when it is over).
 
     Returns:
         The oracle.
@@ -71,7 +74,7 @@ def run(
     backbone = None
     if settings.backbone is not None:
         settings, backbone = _with_places(settings, dataset)
-    settings = _with_initial_trials(directory, settings)
+    settings = _with_initial_trials(directory, _with_resolutions(settings))
     oracle = build.oracle(settings)
     oracle.on_trial = on_trial
     worker = is_worker()
@@ -138,11 +141,25 @@ def _with_places(
     return places.completed(settings, backbone), backbone
 
 
+def _with_resolutions(settings: Settings) -> Settings:
+    """The settings with the resolutions of the supernet, if they name no others."""
+    named = {**methods.get(settings.method).space, **settings.space}
+    if settings.supernet is None or "resolutions" in named:
+        return settings
+    sizes = stored.about(settings.supernet).resolutions
+    space = {**settings.space, **({"resolutions": sizes} if sizes else {})}
+    return dataclasses.replace(settings, space=space)
+
+
 def _start(
     directory: pathlib.Path, settings: Settings, dataset: Dataset
 ) -> StartedSearch:
     """What to note about this search, or raise if the folder holds another one."""
     about = DataSource(dataset.name, dataset.fingerprint)
+    source = None
+    if settings.supernet is not None:
+        weights, _ = stored.read(settings.supernet)
+        source = SupernetSource(settings.supernet, stored.digest(weights))
     if (directory / STARTED).is_file():
         before = started(directory)
         changed = [
@@ -150,9 +167,11 @@ def _start(
         ]
         if before.data != about and "data" not in changed:
             changed.append("content of the data set")
+        if before.supernet != source and "supernet" not in changed:
+            changed.append("content of the supernet")
         if changed:
             raise OtherSearchError(directory, changed)
         return dataclasses.replace(before, settings=settings)
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
-    return StartedSearch(settings, about, provenance)
+    return StartedSearch(settings, about, provenance, source)

@@ -54,6 +54,10 @@ class Settings:
         train_images: Train on this many of the first training images; None: on all.
         initial_weights: Model to copy matching weights from; None: all are random.
         latency_batch_size: Also measure latency in batches of this size.
+        supernet: Name, file or folder of a supernet: candidates inherit its weights and
+            are not trained; `train_images` is then how many training images their
+            batch-normalisation statistics are computed from (None: 2,000), and the
+            resolutions are those of the supernet unless the space names others.
 
     Raises:
         ValueError: A value is unknown or out of range.
@@ -82,6 +86,7 @@ class Settings:
     train_images: int | None = None
     initial_weights: str | None = None
     latency_batch_size: int | None = None
+    supernet: str | None = records.added()
 
     def __post_init__(self) -> None:
         for name in (
@@ -126,7 +131,10 @@ class Settings:
         self.limits()
         if self.reference is not None:
             check_numbers("reference", self.reference, len(objectives))
-        method.proposer(self, self.search_space())
+        space = self.search_space()
+        method.proposer(self, space)
+        if self.supernet is not None:
+            _check_inheritance(self, space)
         self.training_recipe()
 
     def objectives_in_order(self) -> Objectives:
@@ -199,6 +207,20 @@ class Settings:
         if unknown:
             raise ValueError(f"Unknown settings: {', '.join(unknown)}.")
         return cls(**values)
+
+
+def _check_inheritance(settings: Settings, space: SearchSpace) -> None:
+    """Raise if a setting makes no sense where weights come from a supernet."""
+    for name in ("initial_weights", "recipe_changes"):
+        if getattr(settings, name):
+            raise ValueError(
+                f"{name} is {getattr(settings, name)!r}, but candidates with a "
+                "supernet inherit all weights and are not trained; expected none."
+            )
+    if space.exits and space.head not in ("searched", "fixed"):
+        raise ValueError(
+            f"head is {space.head!r}; a supernet has searched and fixed ones only."
+        )
 
 
 def _tuples(value: Any) -> Any:

@@ -92,7 +92,12 @@ class EarlyExitTuner(TrialTuner):
         try:
             architecture = self.space.decode(self.space.from_values(values))
             model, record = self.train(architecture, trial)
-            candidates.write(folder, record, model)
+            fronts = candidates.on_fronts(
+                [*candidates.read_completed(self.project_dir), record],
+                self.objectives,
+                self.constraints,
+            )
+            candidates.write(folder, record, model if trial in fronts else None)
         finally:
             keras.backend.clear_session()
             gc.collect()
@@ -117,7 +122,8 @@ class EarlyExitTuner(TrialTuner):
         seed = self.seed + 1000 * (int(trial) + 1)
         keras.utils.set_random_seed(seed)
         classes = self.dataset.num_classes
-        model = EarlyExitClassifier(architecture, classes, crop=self.recipe.crop)
+        build = getattr(self.strategy, "network", EarlyExitClassifier)
+        model = build(architecture, classes, crop=self.recipe.crop)
         tunes = self.space.tune_thresholds and bool(architecture.exits)
         fitted = self.strategy(
             model,
@@ -141,7 +147,7 @@ class EarlyExitTuner(TrialTuner):
         return model, CandidateRecord(
             trial=trial,
             architecture=architecture.to_dict(),
-            crop=self.recipe.crop,
+            crop=model.crop,
             num_classes=classes,
             convention=self.convention,
             metrics=metrics.measure(measurement),
@@ -149,8 +155,9 @@ class EarlyExitTuner(TrialTuner):
             training=Training(
                 seed,
                 fitted.training.seconds,
-                fitted.training.images_per_second,
+                fitted.training.images_per_second or None,
                 fitted.inherited_layers,
+                getattr(self.strategy, "digest", None),
             ),
             frontier=fitted.frontier,
         )

@@ -28,6 +28,8 @@ class EarlyExitClassifier(EarlyExitModel):
         crop: Share of an image's height and width that is kept, around the centre,
             outside training; see `zoo.layers.FitResolution`.
         dtype: Name of the dtype policy of the layers. Default: Keras's current one.
+        origin: Where the weights come from, which decides how the backbone pads and
+            normalises; see `zoo.backbones.ofa_mobilenet_v3.ORIGINS`.
         **kwargs: For `EarlyExitModel`.
 
     Input shape: `(batch, height, width, 3)`, any height and width, RGB in 0..255 as
@@ -57,6 +59,7 @@ class EarlyExitClassifier(EarlyExitModel):
         exit_weights: Sequence[float] | None = None,
         crop: float = 1.0,
         dtype: str | None = None,
+        origin: str = "aebnas",
         **kwargs: Any,
     ) -> None:
         if not isinstance(architecture, Architecture):
@@ -64,7 +67,9 @@ class EarlyExitClassifier(EarlyExitModel):
         cost = macs(architecture, num_classes)
         policy = dtype or keras.config.dtype_policy().name
         with backends.dtype_policy(policy):
-            network = ofa_mobilenet_v3.build(architecture, int(num_classes), crop)
+            network = ofa_mobilenet_v3.build(
+                architecture, int(num_classes), crop, origin
+            )
             super().__init__(
                 *network,
                 cost,
@@ -75,6 +80,7 @@ class EarlyExitClassifier(EarlyExitModel):
             )
         self.architecture = architecture
         self.crop = crop
+        self.origin = origin
         self._policy = policy
 
     def cost(self, convention: str = "standard") -> Cost:
@@ -115,6 +121,7 @@ class EarlyExitClassifier(EarlyExitModel):
             "num_classes": self.num_classes,
             "crop": self.crop,
             "dtype": self._policy,
+            **({"origin": self.origin} if self.origin != "aebnas" else {}),
             **self._state(),
         }
 

@@ -177,14 +177,15 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
     """Keras's layer of that name, that trains faster on a CPU.
 
     In a training step of TensorFlow on a CPU the gradient of its filters is computed as
-    `zoo.depthwise` says; weights and mathematics are the same. Elsewhere it is Keras's
-    own. For padding "same", one filter per channel and channels last.
+    `zoo.depthwise` says; weights and mathematics are the same. Elsewhere, and without
+    padding, it is Keras's own. For one filter per channel and channels last.
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Convolve."""
         if not (
             training
+            and self.padding == "same"
             and self.compute_dtype == "float32"
             and backends.is_tensorflow_on_cpu()
         ):
@@ -289,12 +290,14 @@ def classifier(x: Any, num_classes: int, name: str, use_bias: bool = True) -> An
     )(x)
 
 
-def depthwise(x: Any, name: str, kernel: int, stride: int) -> Any:
-    """Depthwise convolution with padding "same" and He's initialisation."""
+def depthwise(
+    x: Any, name: str, kernel: int, stride: int, padding: str = "same"
+) -> Any:
+    """Depthwise convolution with He's initialisation."""
     return DepthwiseConv2D(
         kernel,
         stride,
-        padding="same",
+        padding=padding,
         use_bias=False,
         depthwise_initializer=initializer(),
         data_format="channels_last",

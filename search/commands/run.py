@@ -126,13 +126,6 @@ def add(commands: CommandLine) -> None:
         metavar="N",
         help=f"with --backbone: the most exits of a candidate (default: {MAX_EXITS})",
     )
-    command.add_argument(
-        "--cache",
-        type=pathlib.Path,
-        metavar="DIR",
-        help="with --backbone: folder of its features and of trained heads, which "
-        "searches may share (default: `cache` in the folder of the search)",
-    )
     option("recipe", str, "training recipe", choices=("short", "paper", "long"))
     for name, kind in (("epochs", int), ("learning_rate", float)):
         option(name, kind, "(default: the recipe's)")
@@ -142,6 +135,20 @@ def add(commands: CommandLine) -> None:
         "initial_weights", str, "model to copy matching weights from (default: none)"
     )
     option("latency_batch_size", int, "also measure latency in batches of this size")
+    option(
+        "supernet",
+        str,
+        "name, file or folder of a supernet; candidates inherit its weights and are "
+        "not trained, and --train-images says how many images calibrate them",
+    )
+    command.add_argument(
+        "--cache",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="folder that searches may share: for the answers of a supernet's "
+        "sub-networks (default: `answers` beside the supernet), or for a backbone's "
+        "features and trained heads (default: `cache` in the folder of the search)",
+    )
     option("workers", int, "train this many candidates at once on this machine")
     add_load(command)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from zoo.terminal import CommandLine, add_data_dir, add_load
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from zoo.architecture import Architecture
     from zoo.data import Dataset
 
@@ -51,7 +53,15 @@ def add(commands: CommandLine) -> None:
         "--teacher",
         type=pathlib.Path,
         metavar="FILE",
-        help="NumPy file with a teacher's logits for the training images",
+        help="NumPy file (.npy) with a teacher's logits for the training images, "
+        "(images, classes), or for them and their mirror images, (2, images, classes)",
+    )
+    option("--teacher-share", float, 0.5, "weight of the teacher, beside the labels")
+    sub.add_argument(
+        "--initial",
+        metavar="SUPERNET",
+        help="start from the weights of another supernet, such as an imported one, as "
+        "far as their shapes agree",
     )
     sub.add_argument(
         "--train-images",
@@ -85,6 +95,17 @@ def add(commands: CommandLine) -> None:
     sub.add_argument("architecture", metavar="A.json")
     sub.add_argument("output", metavar="FILE.keras")
 
+    sub = group.command(
+        "import",
+        import_checkpoint,
+        "Make a supernet from Once-for-All's ofa_mbv3_d234_e346_k357_w1.0.",
+    )
+    sub.add_argument("checkpoint", type=pathlib.Path, metavar="FILE.pth")
+    sub.add_argument(
+        "--out", type=pathlib.Path, required=True, metavar="FOLDER", help="to write"
+    )
+    add_load(sub)
+
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -98,9 +119,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_supernet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "supernet", metavar="SUPERNET", help="its file, or a training's checkpoint"
-    )
+    parser.add_argument("supernet", metavar="SUPERNET", help="its name, file or folder")
     _add_data(parser)
     parser.add_argument(
         "--images",
@@ -126,8 +145,6 @@ def _data(options: argparse.Namespace) -> Dataset:
 
 def train(options: argparse.Namespace) -> None:
     """Train a supernet, or continue."""
-    import numpy as np
-
     from search.supernet.plan import Phase, Plan
     from search.supernet.training import train
 
@@ -146,12 +163,31 @@ def train(options: argparse.Namespace) -> None:
         tuple(phases),
         batch_size=options.batch_size,
         weight_decay=options.weight_decay,
+        teacher_share=options.teacher_share,
         seed=options.seed,
     )
     dataset = _data(options)
     kept = dataset.train.take(options.train_images)
-    teacher = np.load(options.teacher, allow_pickle=False) if options.teacher else None
-    train(options.folder, dataclasses.replace(dataset, train=kept), plan, teacher)
+    train(
+        options.folder,
+        dataclasses.replace(dataset, train=kept),
+        plan,
+        _logits(options.teacher) if options.teacher else None,
+        initial=options.initial,
+    )
+
+
+def _logits(path: pathlib.Path) -> np.ndarray:
+    """A teacher's logits from its file."""
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is no file of an array: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{path} is an archive; expected one array, in .npy.")
+    return found
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -196,6 +232,20 @@ def extract(options: argparse.Namespace) -> None:
         model.save(file)
         write_bytes(options.output, file.read_bytes())
     print(f"Wrote {options.output}.")
+
+
+def import_checkpoint(options: argparse.Namespace) -> None:
+    """Make a supernet from a checkpoint of Once-for-All."""
+    from search.supernet import once_for_all, stored
+    from zoo.files import make_folder
+
+    weights, _ = once_for_all.read(options.checkpoint)
+    path = make_folder(options.out) / stored.WEIGHTS
+    stored.write(path, weights, once_for_all.ABOUT, "float32")
+    print(
+        f"Wrote {path}. Its exits are not trained: start a training from it with "
+        "`search supernet train --initial`."
+    )
 
 
 def _examples(resolution: int) -> dict[str, Architecture]:

@@ -19,8 +19,9 @@ class Batches:
     Args:
         dataset: Its `train` part is used.
         plan: How to train.
-        teacher: Logits of a teacher for the training images, `(images, classes)`, or
-            for them and their mirror images, `(images, 2, classes)`.
+        teacher: Logits of a teacher for the training images, `(images, classes)` or
+            `(1, images, classes)`, or for them and their mirror images, `(2, images,
+            classes)`.
 
     Raises:
         ValueError: There are too few images, or the teacher does not match.
@@ -43,17 +44,7 @@ class Batches:
                 f"{plan.batch_size} or more, which is a batch."
             )
         if teacher is not None:
-            if teacher.ndim == 2:
-                teacher = np.repeat(teacher[:, None], 2, 1)
-            expected = (len(split.labels), 2, classes)
-            if teacher.shape != expected:
-                raise ValueError(
-                    f"The teacher's logits have the shape {teacher.shape}; expected "
-                    f"{expected} or {(expected[0], classes)}."
-                )
-            shifted = teacher - teacher.max(-1, keepdims=True)
-            exponentials = np.exp(shifted.astype(np.float32))
-            self.answers = exponentials / exponentials.sum(-1, keepdims=True)
+            self.answers = _probabilities(teacher, len(split.labels), classes)
 
     def __len__(self) -> int:
         return len(self.labels) // self.plan.batch_size
@@ -78,6 +69,25 @@ class Batches:
             targets = self.identity[labels]
             if self.answers is not None:
                 share = np.float32(self.plan.teacher_share)
-                taught = self.answers[rows, flips.astype(int)]
+                view = flips.astype(int) % len(self.answers)
+                taught = self.answers[view, rows]
                 targets = (1 - share) * targets + share * taught
             yield images, labels, targets
+
+
+def _probabilities(logits: np.ndarray, images: int, classes: int) -> np.ndarray:
+    """A teacher's logits, checked, as probabilities `(views, images, classes)`."""
+    shape = np.shape(logits)
+    logits = np.asarray(logits, np.float32)
+    if logits.ndim == 2:
+        logits = logits[None]
+    if logits.shape not in [(views, images, classes) for views in (1, 2)]:
+        raise ValueError(
+            f"The teacher's logits have the shape {shape}; expected "
+            f"{(images, classes)} for the training images, or {(2, images, classes)} "
+            "for them and their mirror images."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("The teacher's logits hold values that are NaN or infinite.")
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)

@@ -95,7 +95,11 @@ def _choice(resolution, depth, kernel, expansion, branches: Branches) -> Choice:
 
 
 def from_architecture(architecture: Architecture) -> Choice:
-    """The sub-network of an architecture; thresholds play no part."""
+    """The sub-network of an architecture; thresholds play no part.
+
+    Raises:
+        ValueError: An exit is made of something that a supernet does not have.
+    """
     kernel = np.full((len(STAGE_KINDS), BLOCKS), KERNELS[0])
     expansion = np.full_like(kernel, EXPANSIONS[0])
     for s, stage in enumerate(architecture.stages):
@@ -113,6 +117,11 @@ def from_architecture(architecture: Architecture) -> Choice:
                 branches.branch_kernel[e, m] = module.kernel
                 branches.branch_expansion[e, m] = module.expansion
                 branches.pool[e, m] = module.pool
+        elif branch is not None:
+            raise ValueError(
+                f"branches[{e}] is {branch}; expected a searched or a fixed branch: a "
+                "supernet has no others."
+            )
     depth = [len(stage.blocks) for stage in architecture.stages]
     return _choice(architecture.resolution, depth, kernel, expansion, branches)
 

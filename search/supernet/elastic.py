@@ -15,6 +15,7 @@ import tensorflow as tf
 from search.supernet.choices import BLOCKS, Choice
 from search.supernet.resizing import resized, resized_and_convolved, size_of
 from search.supernet.shared import has_shortcut
+from search.supernet.slicing import case, depthwise_kernel, is_static, leading
 from zoo.architecture import (
     DEPTHS,
     EXIT_POSITIONS,
@@ -22,7 +23,7 @@ from zoo.architecture import (
     STEM_CHANNELS,
     StageKind,
 )
-from zoo.backbones.ofa_mobilenet_v3 import MEAN, STD
+from zoo.backbones.ofa_mobilenet_v3 import ORIGINS
 from zoo.depthwise import depthwise
 from zoo.heads import (
     BRANCH_KERNELS,
@@ -38,6 +39,7 @@ def forward(
     choice: Choice,
     statistics: Statistics | None = None,
     collect: bool = False,
+    origin: str = "aebnas",
 ) -> tuple[Any, dict[str, Any]]:
     """Logits of a sub-network.
 
@@ -49,14 +51,15 @@ def forward(
         statistics: Mean and variance of every batch normalisation, from
             `search.supernet.network`. Default: those of the batch.
         collect: Whether to return the batch's statistics.
+        origin: Where the backbone comes from; see `zoo.backbones.ofa_mobilenet_v3`.
 
     Returns:
         Logits of shape `(batch, 5, classes)`, the final classifier's last and zeros
         where there is no exit; and by name the mean and the mean square of every batch
         normalisation, shape `(2, channels)`, zeros for those that do not take part.
     """
-    network = _Pass(weights, statistics, collect)
-    x = _prepared(images, choice.resolution)
+    network = _Pass(weights, statistics, collect, ORIGINS[origin].symmetric)
+    x = _prepared(images, choice.resolution, origin)
     x, found = network.stem(x)
     logits = []
     for s, kind in enumerate(STAGE_KINDS):
@@ -75,13 +78,13 @@ def forward(
     return tf.stack([*logits, answer], axis=1), found | new
 
 
-def _prepared(images: Any, resolution: Any) -> Any:
+def _prepared(images: Any, resolution: Any, origin: str) -> Any:
     """Bilinear resize and normalisation, as in `zoo.backbones.ofa_mobilenet_v3`."""
     images = tf.cast(images, tf.float32)
     height, width = size_of(images)
-    if not (_is_static(resolution) and height == width == resolution):
+    if not (is_static(resolution) and height == width == resolution):
         size = tf.stack([resolution, resolution])
-        images = _case(
+        images = case(
             tf.maximum(height, width) > resolution,
             [
                 lambda: tf.image.resize(images, size),
@@ -89,8 +92,7 @@ def _prepared(images: Any, resolution: Any) -> Any:
             ],
         )
     images.set_shape((None, None, None, 3))
-    scale = np.array([1 / (255 * s) for s in STD], np.float32)
-    offset = np.array([-m / s for m, s in zip(MEAN, STD)], np.float32)
+    scale, offset = (np.array(v, np.float32) for v in ORIGINS[origin].rescaling)
     return images * scale + offset
 
 
@@ -98,11 +100,16 @@ class _Pass:
     """One forward pass: the weights, and what happens to batch normalisation."""
 
     def __init__(
-        self, weights: Mapping[str, Any], statistics: Statistics | None, collect: bool
+        self,
+        weights: Mapping[str, Any],
+        statistics: Statistics | None,
+        collect: bool,
+        symmetric: bool,
     ) -> None:
         self.weights = weights
         self.statistics = statistics
         self.collect = collect
+        self.symmetric = symmetric
 
     def stem(self, x: Any) -> tuple[Any, dict]:
         x = self.convolution(x, "stem_conv", STEM_CHANNELS, stride=2)
@@ -129,7 +136,7 @@ class _Pass:
             filters = depthwise_kernel(
                 self.weights, f"{name}_depthwise", kernel, middle
             )
-            x = depthwise(x, filters, stride)
+            x = self.strided(x, stride, lambda x: depthwise(x, filters, stride))
             x, new = self.normalised(x, f"{name}_depthwise", kind.activation)
             found |= new
             if kind.squeeze_excite:
@@ -148,8 +155,8 @@ class _Pass:
 
         def dense(x: Any, name: str, inputs: Any, outputs: Any) -> Any:
             kernel = self.weights[f"{name}/kernel"][0, 0]
-            bias = _leading(self.weights[f"{name}/bias"], outputs)
-            return tf.matmul(x, _leading(kernel, inputs, outputs)) + bias
+            bias = leading(self.weights[f"{name}/bias"], outputs)
+            return tf.matmul(x, leading(kernel, inputs, outputs)) + bias
 
         x = tf.reduce_mean(x, (1, 2))
         x = tf.nn.relu(dense(x, f"{name}_reduce", middle, reduced))
@@ -194,7 +201,7 @@ class _Pass:
             answer = tf.zeros((tf.shape(x)[0], classes))
             return answer, self.padded({}, normalisations)
 
-        return _case(choice.branch[s], [absent, modules(1), modules(2), fixed])
+        return case(choice.branch[s], [absent, modules(1), modules(2), fixed])
 
     def module(
         self,
@@ -210,13 +217,13 @@ class _Pass:
         border = (BRANCH_KERNELS[-1] - kernel) // 2
         filters = self.weights[f"{name}_conv/kernel"]
         filters = filters[border : border + kernel, border : border + kernel]
-        filters = _leading(filters, inputs, outputs)
+        filters = leading(filters, inputs, outputs)
         if name in _ON_WIDE_MAPS:
             x = tf.nn.conv2d(resized(x, size, inputs), filters, 2, "VALID")
         else:
             x = resized_and_convolved(x, filters, size, kernel, inputs, outputs)
         x, found = self.normalised(x, name, "relu")
-        x = _case(pool, [lambda: x, lambda: tf.nn.max_pool2d(x, 2, 2, "VALID")])
+        x = case(pool, [lambda: x, lambda: tf.nn.max_pool2d(x, 2, 2, "VALID")])
         return x, found
 
     def head(self, x: Any, name: str) -> tuple[Any, dict]:
@@ -230,13 +237,25 @@ class _Pass:
 
     def classified(self, x: Any, name: str, inputs: Any) -> Any:
         kernel = self.weights[f"{name}/kernel"]
-        kernel = _leading(kernel, inputs, kernel.shape[1])
+        kernel = leading(kernel, inputs, kernel.shape[1])
         return tf.matmul(x, kernel) + self.weights[f"{name}/bias"]
 
     def convolution(self, x: Any, name: str, channels: Any, stride: int = 1) -> Any:
         kernel = self.weights[f"{name}/kernel"]
         inputs = x.shape[-1] if x.shape[-1] is not None else tf.shape(x)[-1]
-        return tf.nn.conv2d(x, _leading(kernel, inputs, channels), stride, "SAME")
+        kernel = leading(kernel, inputs, channels)
+        return self.strided(
+            x, stride, lambda x: tf.nn.conv2d(x, kernel, stride, "SAME")
+        )
+
+    def strided(self, x: Any, stride: int, convolve: Callable) -> Any:
+        """A convolution, its zeros shared out as the backbone's origin wants it."""
+        if stride == 1 or not self.symmetric:
+            return convolve(x)
+        # "SAME" adds as much before as after only where the size is odd.
+        height, width = size_of(x)
+        x = tf.pad(x, [(0, 0), (0, 1 - height % 2), (0, 1 - width % 2), (0, 0)])
+        return convolve(x)[:, : (height + 1) // 2, : (width + 1) // 2]
 
     def normalised(
         self, x: Any, name: str, activation: str | None = None
@@ -244,12 +263,12 @@ class _Pass:
         """Batch normalisation by the batch or by given statistics, and activation."""
         name = f"{name}_bn"
         channels = x.shape[-1] if x.shape[-1] is not None else tf.shape(x)[-1]
-        gamma = _leading(self.weights[f"{name}/gamma"], channels)
-        beta = _leading(self.weights[f"{name}/beta"], channels)
+        gamma = leading(self.weights[f"{name}/gamma"], channels)
+        beta = leading(self.weights[f"{name}/beta"], channels)
         given: tuple = ((), ())
         if self.statistics is not None:
             rows = self.statistics[name]
-            given = _leading(rows[0], channels), _leading(rows[1], channels)
+            given = leading(rows[0], channels), leading(rows[1], channels)
         x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=gamma,
@@ -282,61 +301,10 @@ class _Pass:
 
     def optional(self, takes_part: Any, block: Callable, x: Any) -> tuple[Any, dict]:
         """A block that may be left out."""
-        return _case(
+        return case(
             takes_part,
             [lambda: (x, self.padded({}, block.normalisations)), lambda: block(x)],
         )
-
-
-def depthwise_kernel(
-    weights: Mapping[str, Any], name: str, kernel: Any, middle: Any
-) -> Any:
-    """The filters of a block: the centre of the next larger ones, transformed.
-
-    Args:
-        weights: The shared weights.
-        name: Of the layer.
-        kernel: 3, 5 or 7.
-        middle: Channels.
-
-    Returns:
-        Shape `(kernel, kernel, middle, 1)`.
-
-    Reference:
-        Cai et al., Once-for-All, ICLR 2020, section 3.3.
-    """
-    seven = _leading(weights[f"{name}/kernel"], middle, 1)
-
-    def shrunk(larger: Any, size: int) -> Any:
-        centre = tf.reshape(larger[1:-1, 1:-1], (size**2, middle))
-        smaller = tf.matmul(weights[f"{name}/to{size}"], centre)
-        return tf.reshape(smaller, (size, size, middle, 1))
-
-    return _case(
-        (kernel - 3) // 2,
-        [lambda: shrunk(shrunk(seven, 5), 3), lambda: shrunk(seven, 5), lambda: seven],
-    )
-
-
-def _is_static(value: Any) -> bool:
-    return isinstance(value, (int, bool, np.integer, np.bool_, np.ndarray))
-
-
-def _leading(weights: Any, *sizes: Any) -> Any:
-    """The first entries along each of the last axes."""
-    known = weights.shape[-len(sizes) :]
-    if all(map(_is_static, sizes)) and tuple(known) == tuple(map(int, sizes)):
-        return weights
-    return weights[(..., *(slice(None, size) for size in sizes))]
-
-
-def _case(index: Any, branches: list[Callable]) -> Any:
-    """`branches[index]()`, chosen now for an integer, in the graph for a tensor."""
-    if _is_static(index):
-        return branches[int(index)]()
-    if len(branches) == 2:
-        return tf.cond(tf.cast(index, tf.bool), branches[1], branches[0])
-    return tf.switch_case(index, branches)
 
 
 # Where the map is as large as what it is resized to, or larger.

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic, shared
+from search.supernet import choices, elastic, shared, slicing, stored
+from search.supernet.stored import About
 from zoo.architecture import (
     RESOLUTIONS,
     Architecture,
 )
 from zoo.classifier import EarlyExitClassifier
-from zoo.files import write_bytes
 from zoo.heads import (
     FixedBranch,
 )
@@ -31,6 +30,7 @@ class Supernet:
 
     Args:
         weights: By name, as `shared.shapes` lists them.
+        about: What else is known of them.
 
     Raises:
         ValueError: A weight is missing, unknown, or has another shape.
@@ -42,7 +42,10 @@ class Supernet:
         >>> model = supernet.extract(architecture, statistics)
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, weights: Mapping[str, np.ndarray], about: About | None = None
+    ) -> None:
+        self.about = about or About()
         if "final_classifier/bias" not in weights:
             raise ValueError(
                 "These are no weights of a supernet: they have no final classifier."
@@ -88,35 +91,34 @@ class Supernet:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Supernet:
-        """Read what `save` wrote, or the checkpoint of a training.
+        """Read a supernet.
+
+        Args:
+            path: A pretrained supernet's name, a file, the folder of one or that of a
+                training; see `search.supernet.stored.path_of`.
 
         Raises:
             ValueError: The file holds no supernet.
             FileNotFoundError: There is no such file.
         """
+        weights, about = stored.read(path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                weights = {
-                    name.removeprefix("weights/"): arrays[name]
-                    for name in arrays.files
-                    if name.startswith("weights/")
-                }
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise ValueError(f"{path} is no supernet: {error}") from error
-        try:
-            return cls(weights)
+            return cls(weights, about)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike, dtype: str = "float16") -> None:
         """Write the weights as a NumPy archive, in half precision by default."""
-        arrays = {
-            f"weights/{name}": weight.numpy().astype(dtype)
-            for name, weight in self.weights.items()
-        }
-        file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
-        write_bytes(path, file.getvalue())
+        stored.write(path, self.values(), self.about, dtype)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """The weights by name."""
+        return {name: weight.numpy() for name, weight in self.weights.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the weights."""
+        return stored.digest(self.values())
 
     def calibrate(
         self,
@@ -190,6 +192,7 @@ class Supernet:
             statistics: From `calibrate`, of this architecture.
             **options: Of `EarlyExitClassifier`.
         """
+        options = {"origin": self.about.origin} | options
         model = EarlyExitClassifier(architecture, self.num_classes, **options)
         for layer in model.layers:
             if layer.weights:
@@ -217,7 +220,7 @@ class Supernet:
             return statistics[layer][row, : shape[0]]
         if layer.endswith("_depthwise") and layer.startswith("stage"):
             kernel, _, middle, _ = shape
-            return elastic.depthwise_kernel(self.weights, layer, kernel, middle).numpy()
+            return slicing.depthwise_kernel(self.weights, layer, kernel, middle).numpy()
         if "_module" in layer and weight == "bias":
             return np.zeros(shape)  # the normalisation that follows takes it away
         if layer.startswith("exit") and layer.endswith("_classifier"):
@@ -232,11 +235,16 @@ class Supernet:
         return value[tuple(map(slice, shape))]
 
     def _collect(self, images: Any, choice: choices.Choice) -> dict[str, Any]:
-        _, found = elastic.forward(self.weights, images, choice, collect=True)
+        _, found = elastic.forward(
+            self.weights, images, choice, collect=True, origin=self.about.origin
+        )
         return found
 
     def _answer(self, images: Any, choice: choices.Choice, statistics: Any) -> Any:
-        return elastic.forward(self.weights, images, choice, statistics)[0]
+        logits, _ = elastic.forward(
+            self.weights, images, choice, statistics, origin=self.about.origin
+        )
+        return logits
 
 
 def _tensors(choice: choices.Choice) -> choices.Choice:

@@ -14,19 +14,20 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from search.supernet import choices, elastic, shared
+from search.supernet import choices, elastic, notes, shared, stored
 from search.supernet.batches import Batches
 from search.supernet.plan import Plan
+from search.supernet.stored import About
 from zoo import files
 from zoo.backends import KeepFreedMemory
 from zoo.data import Dataset
+from zoo.weights import digest
 
 EXITS = ("exit1", "exit2", "exit3", "exit4", "final")
 
@@ -38,21 +39,25 @@ def train(
     teacher: np.ndarray | None = None,
     minutes: float = 4.0,
     stop_after: int | None = None,
+    initial: str | os.PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Train a supernet on a data set's `train` part; its other parts are not used.
 
     The folder gets `training.json`, `log.csv` (a line per epoch) and `checkpoint.npz`,
     replaced atomically. The same call continues an interrupted training. Phases that
-    have not begun may be changed then.
+    have not begun may be changed then, and so may the teacher, for such phases.
 
     Args:
         folder: Folder for checkpoint and logs.
         dataset: The data set.
         plan: How to train.
         teacher: Logits of a teacher for the training images, `(images, classes)`, or
-            for them and their mirror images, `(images, 2, classes)`.
+            for them and their mirror images, `(2, images, classes)`. The largest
+            network learns from them.
         minutes: Between two checkpoints; there is one after every epoch, too.
         stop_after: Steps after which to stop, for tests and measurements.
+        initial: A supernet to start from; see `search.supernet.stored.path_of`. Weights
+            of other shapes, such as classifiers of other classes, start at random.
 
     Returns:
         The shared weights by name.
@@ -65,7 +70,7 @@ def train(
     refusal = f"Another process is training in {folder}."
     with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
         files.remove_partial(folder)
-        return _train(folder, dataset, plan, teacher, minutes, stop_after)
+        return _train(folder, dataset, plan, teacher, minutes, stop_after, initial)
 
 
 def _train(
@@ -75,16 +80,25 @@ def _train(
     teacher: np.ndarray | None,
     minutes: float,
     stop_after: int | None,
+    initial: str | os.PathLike | None,
 ) -> dict[str, np.ndarray]:
     trainer = Trainer(plan, dataset.num_classes)
+    values, about = stored.read(initial) if initial is not None else ({}, About())
+    trainer.start_from(values, about, dataset.fingerprint)
     batches = Batches(dataset, plan, teacher)
     state = _State()
-    checkpoint = folder / "checkpoint.npz"
+    checkpoint = folder / stored.CHECKPOINT
     if checkpoint.exists():
         with np.load(checkpoint, allow_pickle=False) as arrays:
             state = trainer.restore(arrays)
-    _check_same_training(folder, plan, dataset, teacher, state.step // len(batches))
-    _trim_log(folder / "log.csv", state.step // len(batches))
+    facts = {
+        "data": dataset.fingerprint,
+        "classes": dataset.num_classes,
+        "initial": stored.digest(values) if initial is not None else None,
+    }
+    taught_by = None if teacher is None else digest([teacher])
+    notes.check(folder, plan, facts, taught_by, state.step / len(batches))
+    notes.trim(folder / "log.csv", state.step // len(batches))
     saved = time.monotonic()
     while state.step < plan.epochs * len(batches):
         epoch, index = divmod(state.step, len(batches))
@@ -131,9 +145,26 @@ class Trainer:
         self.names = list(weights)
         self.weights = [tf.Variable(value) for value in weights.values()]
         self.momentum = [tf.Variable(tf.zeros_like(w)) for w in self.weights]
+        self.about = About()
         self.of_largest = tf.function(self._of_largest, autograph=False)
         self.of_any = tf.function(self._gradients, autograph=False)
         self.apply = tf.function(self._apply, autograph=False)
+
+    def start_from(
+        self, values: Mapping[str, np.ndarray], about: About, data: str
+    ) -> None:
+        """Take over weights where names and shapes agree, before the first step.
+
+        Args:
+            values: Weights of another supernet by name, or none.
+            about: What is known of it.
+            data: Fingerprint of the data set that is trained on.
+        """
+        for name, weight in zip(self.names, self.weights):
+            if name in values and values[name].shape == weight.shape:
+                weight.assign(values[name].astype(np.float32))
+        sizes = {size for phase in self.plan.phases for size in phase.resolutions}
+        self.about = About(about.origin, tuple(sorted(sizes)), data)
 
     def step(
         self, step: int, per_epoch: int, images: Any, labels: Any, targets: Any
@@ -185,7 +216,7 @@ class Trainer:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             named = dict(zip(self.names, weights))
-            logits, _ = elastic.forward(named, images, choice)
+            logits, _ = elastic.forward(named, images, choice, origin=self.about.origin)
             scores = tf.nn.log_softmax(logits)
             loss = -tf.reduce_sum(targets[:, None] * scores, (1, 2))
             loss = tf.reduce_mean(loss)
@@ -217,7 +248,7 @@ class Trainer:
 
     def save(self, path: pathlib.Path, state: _State) -> None:
         """Write everything that continuing needs, whole or not at all."""
-        arrays = {f"weights/{n}": w.numpy() for n, w in zip(self.names, self.weights)}
+        arrays = stored.arrays(self.values(), self.about)
         for name, momentum in zip(self.names, self.momentum):
             arrays[f"momentum/{name}"] = momentum.numpy()
         file = io.BytesIO()
@@ -271,42 +302,3 @@ def _log(
     before = path.read_bytes() if path.exists() else b""
     files.write_bytes(path, before + text.getvalue().encode("utf-8"))
     print(json.dumps(row), flush=True)
-
-
-def _trim_log(path: pathlib.Path, epochs: int) -> None:
-    """Keep the finished epochs' lines, where a kill came between log and checkpoint."""
-    if path.exists():
-        lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
-        files.write_text(path, "".join(f"{line}\n" for line in lines[: epochs + 1]))
-
-
-def _check_same_training(
-    folder: pathlib.Path,
-    plan: Plan,
-    dataset: Dataset,
-    teacher: np.ndarray | None,
-    epoch: int,
-) -> None:
-    """Note the settings, or raise if the folder holds a training with others."""
-    path = folder / "training.json"
-    settings = asdict(plan) | {
-        "data": dataset.fingerprint,
-        "classes": dataset.num_classes,
-    }
-    settings = json.loads(json.dumps(settings))
-    if (folder / "checkpoint.npz").exists() and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        begun = plan.at(min(epoch, plan.epochs - 1))[0] + 1
-        changed = [
-            key
-            for key, value in settings.items()
-            if key not in ("phases", "teacher_share") and value != before.get(key)
-        ]
-        if settings["phases"][:begun] != before["phases"][:begun]:
-            changed.append("phases")
-        if changed:
-            raise ValueError(
-                f"{folder} holds a training that differs in {', '.join(changed)}. Use "
-                "the same settings to continue it, or another folder."
-            )
-    files.write_text(path, json.dumps(settings, indent=1))

@@ -7,7 +7,7 @@ Reference:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -27,13 +27,46 @@ from zoo.layers import (
     pooled,
     pooled_head,
 )
+from zoo.names import find
 
-MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, in 0..1
-STD = (0.2470, 0.2435, 0.2616)
+
+class Origin(NamedTuple):
+    """What a network must do as the one that its weights come from did.
+
+    Attributes:
+        mean: Of the pixels of each colour, in 0..1; they are normalised by it.
+        std: Their standard deviation.
+        symmetric: Whether a convolution of stride 2 has as many zeros before as after
+            the image, as in PyTorch, and not TensorFlow's "same", which has fewer
+            before where the size is even.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    symmetric: bool
+
+    @property
+    def rescaling(self) -> tuple[list[float], list[float]]:
+        """Factors and offsets for the three colours in 0..255."""
+        return (
+            [1 / (255 * s) for s in self.std],
+            [-m / s for m, s in zip(self.mean, self.std)],
+        )
+
+
+ORIGINS = {
+    # Trained here: CIFAR-10's training images.
+    "aebnas": Origin((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), False),
+    # Once-for-All's checkpoints, trained in PyTorch on ImageNet.
+    "once_for_all": Origin((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), True),
+}
 
 
 def build(
-    architecture: Architecture, num_classes: int, crop: float = 1.0
+    architecture: Architecture,
+    num_classes: int,
+    crop: float = 1.0,
+    origin: str = "aebnas",
 ) -> tuple[Any, list[Any], list[Any]]:
     """Build a network, its exits included.
 
@@ -41,13 +74,19 @@ def build(
         architecture: The network.
         num_classes: Number of classes.
         crop: See `zoo.layers.FitResolution`.
+        origin: One of `ORIGINS`.
 
     Returns:
         Symbolic tensors: images, the feature map at each exit but the last, and the
         logits of each exit. This is what `zoo.EarlyExitModel` is made of.
+
+    Raises:
+        ValueError: There is no such origin.
     """
+    symmetric = find(ORIGINS, "origin", origin).symmetric
     images = keras.Input((None, None, 3), name="images")
-    x = stem(preprocess(images, architecture.resolution, crop))
+    x = preprocess(images, architecture.resolution, crop, origin)
+    x = stem(x, symmetric)
     features, logits = [], []
     for position, (stage, kind) in enumerate(zip(architecture.stages, STAGE_KINDS)):
         for i, block in enumerate(stage.blocks):
@@ -58,6 +97,7 @@ def build(
                 block.expansion,
                 stride=kind.stride if i == 0 else 1,
                 name=f"stage{position + 1}_block{i + 1}",
+                symmetric=symmetric,
             )
         if position in architecture.exits:
             head = architecture.branches[position]
@@ -66,19 +106,20 @@ def build(
     return images, features, [*logits, final_head(x, num_classes)]
 
 
-def preprocess(images: Any, resolution: int, crop: float = 1.0) -> Any:
+def preprocess(
+    images: Any, resolution: int, crop: float = 1.0, origin: str = "aebnas"
+) -> Any:
     """Images in 0..255 of any size to normalised ones of the network's resolution."""
     x = FitResolution(resolution, crop, name="fit_resolution")(images)
-    return keras.layers.Rescaling(
-        [1 / (255 * s) for s in STD],
-        [-m / s for m, s in zip(MEAN, STD)],
-        name="rescale",
-    )(x)
+    return keras.layers.Rescaling(*ORIGINS[origin].rescaling, name="rescale")(x)
 
 
-def stem(x: Any) -> Any:
+def stem(x: Any, symmetric: bool = False) -> Any:
     """3x3 convolution of stride 2, then the first block (expansion 1, no gating)."""
-    x = convolution(x, "stem_conv", STEM_CHANNELS, 3, 2, use_bias=False)
+    x, padding = _padded(x, "stem_conv", 3, 2, symmetric)
+    x = convolution(
+        x, "stem_conv", STEM_CHANNELS, 3, 2, use_bias=False, padding=padding
+    )
     x = shortcut = normalised(x, "stem", "hard_swish")
     x = depthwise(x, "first_depthwise", 3, 1)
     x = normalised(x, "first_depthwise", "relu")
@@ -99,14 +140,21 @@ def squeeze_excite(x: Any, name: str) -> Any:
 
 
 def inverted_residual(
-    x: Any, kind: StageKind, kernel: int, expansion: int, stride: int, name: str
+    x: Any,
+    kind: StageKind,
+    kernel: int,
+    expansion: int,
+    stride: int,
+    name: str,
+    symmetric: bool = False,
 ) -> Any:
     """MobileNetV3's block: expand, depthwise convolution, gate, project, add."""
     shortcut, inputs = x, x.shape[-1]
     middle = make_divisible(inputs * expansion)
     x = convolution(x, f"{name}_expand", middle, use_bias=False)
     x = normalised(x, f"{name}_expand", kind.activation)
-    x = depthwise(x, f"{name}_depthwise", kernel, stride)
+    x, padding = _padded(x, f"{name}_depthwise", kernel, stride, symmetric)
+    x = depthwise(x, f"{name}_depthwise", kernel, stride, padding)
     x = normalised(x, f"{name}_depthwise", kind.activation)
     if kind.squeeze_excite:
         x = squeeze_excite(x, f"{name}_se")
@@ -115,6 +163,18 @@ def inverted_residual(
     if stride == 1 and inputs == kind.channels:
         x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
     return x
+
+
+def _padded(
+    x: Any, name: str, kernel: int, stride: int, symmetric: bool
+) -> tuple[Any, str]:
+    """Zeros around a map where "same" would not be symmetric; what is left to add."""
+    if stride == 1 or not symmetric:
+        return x, "same"
+    x = keras.layers.ZeroPadding2D(
+        kernel // 2, data_format="channels_last", name=f"{name}_pad"
+    )(x)
+    return x, "valid"
 
 
 def final_head(x: Any, num_classes: int) -> Any:

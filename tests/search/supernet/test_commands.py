@@ -38,20 +38,34 @@ def fake(monkeypatch):
 
 def test_training_gets_what_the_options_say(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(training, "train", lambda *given: calls.append(given))
+
+    def train(*given, initial):
+        calls.append((*given, initial))
+
+    monkeypatch.setattr(training, "train", train)
     np.save(tmp_path / "teacher.npy", np.ones((7, 10)))
     options = (
         *("--data digits --train-images 7 --seed 3 --weight-decay 0.1".split()),
         *("--alone 4 --together 2 --ramp 9 --resolutions 32 40".split()),
+        *("--teacher-share 0.7 --initial other".split()),
     )
     teacher = ("--teacher", str(tmp_path / "teacher.npy"))
     assert main(["supernet", "train", str(tmp_path / "s"), *options, *teacher]) == 0
-    ((folder, dataset, plan, taught),) = calls
+    ((folder, dataset, plan, taught, initial),) = calls
     assert folder == tmp_path / "s"
     assert (dataset.name, len(dataset.train.labels)) == ("digits", 7)
     phases = (Phase(4, 0.1, 1), Phase(2, 0.05, 2, 2, (32, 40)))
-    assert plan == Plan(phases, weight_decay=0.1, seed=3)
-    assert taught.shape == (7, 10)
+    assert plan == Plan(phases, weight_decay=0.1, teacher_share=0.7, seed=3)
+    assert taught.shape == (7, 10) and initial == "other"
+
+
+def test_a_teacher_that_is_no_array_is_an_error(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", x=np.ones(3))
+    (tmp_path / "b.npy").write_bytes(b"text")
+    command = ["supernet", "train", str(tmp_path / "s"), "--data", "digits"]
+    for name, message in (("a.npz", "is an archive"), ("b.npy", "no file of an array")):
+        assert main([*command, "--teacher", str(tmp_path / name)]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_evaluation_prints_a_line_for_each_architecture(fake, tmp_path, capsys):
@@ -98,4 +112,4 @@ def test_the_commands_are_listed(capsys):
         main(["supernet", "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("train", "evaluate", "extract"))
+    assert all(name in out for name in ("train", "evaluate", "extract", "import"))

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import zoo
 
 tf = pytest.importorskip("tensorflow")
 
-from search.supernet import choices, shared, training  # noqa: E402
+from search.supernet import choices, notes, shared, stored, training  # noqa: E402
 from search.supernet.batches import SHIFT, Batches  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 from search.supernet.plan import Phase, Plan  # noqa: E402
+from search.supernet.stored import About  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 
 PLAN = Plan((Phase(1, 0.1), Phase(1, 0.05, subnets=1)), batch_size=4, seed=3)
@@ -47,6 +49,7 @@ def compiled_once():
             weight.assign(initial[name])
         for momentum in trainer.momentum:
             momentum.assign(tf.zeros_like(momentum))
+        trainer.about = About()
         return trainer
 
     with pytest.MonkeyPatch.context() as patch:
@@ -133,8 +136,8 @@ def test_batches_are_shifted_mirrored_and_repeatable(dataset):
 
 
 def test_teacher_shares_in_the_targets(dataset):
-    logits = np.zeros((13, 2, 3), np.float32)
-    logits[:, 0, 0], logits[:, 1, 2] = 50, 50  # sure of a, and of c when mirrored
+    logits = np.zeros((2, 13, 3), np.float16)
+    logits[0, :, 0], logits[1, :, 2] = 50, 50  # sure of a, and of c when mirrored
     plan = Plan(PLAN.phases, batch_size=4, teacher_share=0.75)
     seen = set()
     for _, labels, targets in Batches(dataset, plan, logits).of(0, 0):
@@ -145,6 +148,89 @@ def test_teacher_shares_in_the_targets(dataset):
             np.testing.assert_allclose(sorted(taught), (0, 0, 0.75), atol=1e-6)
             seen.add(int(taught.argmax()))
     assert seen == {0, 2}
+
+
+def test_a_teacher_of_one_view_teaches_mirror_images_alike(dataset):
+    logits = np.zeros((13, 3), np.float16)
+    logits[:, 1] = 50
+    plan = Plan(PLAN.phases, batch_size=4, teacher_share=1)
+    for given in (logits, logits[None]):
+        for _, _, targets in Batches(dataset, plan, given).of(0, 0):
+            np.testing.assert_allclose(targets, np.eye(3)[[1] * 4], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "logits, message",
+    [
+        (np.zeros((12, 3)), r"shape \(12, 3\); expected \(13, 3\) for the training"),
+        (np.zeros((13, 2, 3)), r"or \(2, 13, 3\) for them and their mirror images"),
+        (np.full((13, 3), np.nan), "NaN or infinite"),
+    ],
+)
+def test_a_teacher_that_does_not_match(dataset, logits, message):
+    with pytest.raises(ValueError, match=message):
+        Batches(dataset, PLAN, logits)
+
+
+FACTS = {"data": "d", "classes": 3, "initial": None}
+
+
+@pytest.fixture
+def noted(tmp_path):
+    """A function: what a training notes that has done so many epochs."""
+
+    def noted(epochs, teacher, plan=PLAN, facts=FACTS):
+        notes.check(tmp_path, plan, facts, teacher, epochs)
+        (tmp_path / "checkpoint.npz").touch()
+        return json.loads((tmp_path / "training.json").read_text())
+
+    return noted
+
+
+def test_the_teacher_changes_only_where_a_phase_begins(noted):
+    assert noted(0, "one")["teachers"] == ["one", "one"]
+    assert noted(0.5, "one")["teachers"] == ["one", "one"]
+    for other in ("two", None):
+        with pytest.raises(ValueError, match="differs in teacher. Use the same"):
+            noted(0.5, other)
+    assert noted(1, "two")["teachers"] == ["one", "two"]
+    assert noted(1.5, "two")["teachers"] == ["one", "two"]
+    with pytest.raises(ValueError, match="differs in teacher"):
+        noted(1.5, "one")
+
+
+def test_a_training_of_the_first_version_had_no_teacher(noted, tmp_path):
+    before = noted(0, None)
+    del before["teachers"], before["initial"]
+    (tmp_path / "training.json").write_text(json.dumps(before))
+    with pytest.raises(ValueError, match="differs in teacher"):
+        noted(0.5, "one")
+    assert noted(1, "one")["teachers"] == [None, "one"]
+
+
+def test_a_training_starts_from_the_same_weights(noted):
+    noted(0, None)
+    with pytest.raises(ValueError, match="differs in initial"):
+        noted(0.5, None, facts=FACTS | {"initial": "abc"})
+    changed = Plan((PLAN.phases[0], Phase(2, 0.1)), batch_size=4, seed=3)
+    assert len(noted(1, None, changed)["phases"]) == 2  # the second has not begun
+    with pytest.raises(ValueError, match="differs in phases"):
+        noted(1.5, None)
+
+
+def test_a_training_starts_from_another_supernet(tmp_path):
+    """Weights of other classes begin at random; padding is that of the other."""
+    given = Supernet.random(7, 9).values()
+    trainer = training.Trainer(PLAN, 3)
+    before = trainer.values()
+    trainer.start_from(given, About("once_for_all", (64,), "other"), "d")
+    weights = trainer.values()
+    for name in ("stem_conv/kernel", "exit1_module1_conv/kernel"):
+        np.testing.assert_array_equal(weights[name], given[name])
+    name = "final_classifier/kernel"
+    np.testing.assert_array_equal(weights[name], before[name])
+    trainer.save(tmp_path / "checkpoint.npz", training._State())
+    assert stored.about(tmp_path) == About("once_for_all", (32,), "d")
 
 
 def test_gradients_are_those_of_the_extracted_model(dataset):
