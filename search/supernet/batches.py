@@ -21,7 +21,7 @@ class Batches:
         plan: How to train.
         teacher: Logits of a teacher for the training images, `(images, classes)` or
             `(1, images, classes)`, or for them and their mirror images, `(2, images,
-            classes)`.
+            classes)` or `(images, 2, classes)`.
 
     Raises:
         ValueError: There are too few images, or the teacher does not match.
@@ -81,6 +81,8 @@ def _probabilities(logits: np.ndarray, images: int, classes: int) -> np.ndarray:
     logits = np.asarray(logits, np.float32)
     if logits.ndim == 2:
         logits = logits[None]
+    elif shape == (images, 2, classes):  # as `zoo.training` keeps them
+        logits = logits.swapaxes(0, 1)
     if logits.shape not in [(views, images, classes) for views in (1, 2)]:
         raise ValueError(
             f"The teacher's logits have the shape {shape}; expected "

@@ -140,6 +140,8 @@ def test_teacher_shares_in_the_targets(dataset):
     logits[0, :, 0], logits[1, :, 2] = 50, 50  # sure of a, and of c when mirrored
     plan = Plan(PLAN.phases, batch_size=4, teacher_share=0.75)
     seen = set()
+    turned = Batches(dataset, plan, logits.swapaxes(0, 1)).answers
+    np.testing.assert_array_equal(turned, Batches(dataset, plan, logits).answers)
     for _, labels, targets in Batches(dataset, plan, logits).of(0, 0):
         np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
         for label, target in zip(labels, targets):
@@ -163,7 +165,7 @@ def test_a_teacher_of_one_view_teaches_mirror_images_alike(dataset):
     "logits, message",
     [
         (np.zeros((12, 3)), r"shape \(12, 3\); expected \(13, 3\) for the training"),
-        (np.zeros((13, 2, 3)), r"or \(2, 13, 3\) for them and their mirror images"),
+        (np.zeros((13, 4, 3)), r"or \(2, 13, 3\) for them and their mirror images"),
         (np.full((13, 3), np.nan), "NaN or infinite"),
     ],
 )
