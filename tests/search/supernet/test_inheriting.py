@@ -289,9 +289,9 @@ def test_the_command_line_passes_supernet_and_folder_on(tmp_path, monkeypatch, f
     given = {}
     tuner = build.tuner
 
-    def noted(sought, directory, dataset, oracle, cache):
+    def noted(sought, directory, dataset, oracle, cache, backbone):
         given.update(supernet=sought.supernet, cache=cache)
-        return tuner(sought, directory, dataset, oracle, cache)
+        return tuner(sought, directory, dataset, oracle, cache, backbone)
 
     stored.write(tmp_path / "net.npz", {"a": np.ones(2)}, About(resolutions=(36,)))
     monkeypatch.setattr(build, "tuner", noted)
