@@ -1,7 +1,7 @@
 """The exit rule, and inference that skips, in plain NumPy.
 
 Everything here works on arrays and on functions of arrays, so that it serves a Keras
-model and an exported one alike. This file needs NumPy alone.
+model and an exported one alike. This file needs NumPy alone; `zoo.export` copies it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,30 @@ def first_exit(confidences: np.ndarray, thresholds: Sequence[float]) -> np.ndarr
     """
     leaves = np.asarray(confidences, np.float32) >= exit_limits(thresholds)
     return leaves.argmax(-1)
+
+
+def resized(images: np.ndarray, side: int, kept: int) -> np.ndarray:
+    """Images as squares, as `zoo.layers.FitResolution` resizes and crops them.
+
+    Bilinear, antialiased where it shrinks.
+
+    Args:
+        images: Shape `(images, height, width, channels)`, single precision.
+        side: Height and width to resize to.
+        kept: Height and width of the square in the middle that is kept.
+    """
+    for axis in (1, 2):
+        length = images.shape[axis]
+        if length == side:
+            continue
+        scale = length / side
+        centres = (np.arange(side)[:, None] + 0.5) * scale
+        distances = np.abs(np.arange(length) + 0.5 - centres) / max(scale, 1)
+        weights = np.maximum(0, 1 - distances)
+        weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+        images = np.moveaxis(np.tensordot(weights, images, (1, axis)), 0, axis)
+    low = (side - kept) // 2
+    return np.ascontiguousarray(images[:, low : low + kept, low : low + kept])
 
 
 Segment = Callable[[np.ndarray], Sequence[Any]]

@@ -1,0 +1,197 @@
+"""The segments of a network as graphs that a converter takes, for TensorFlow.
+
+Some layers are written in operations that runtimes compute faster, or can compute at
+all, with the same results but for rounding; see `REWRITES` and `INT8_REWRITES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo import backends, graph
+from zoo.deploy.manifest import Resize
+from zoo.inference import Segments
+from zoo.layers import BicubicResize, FitResolution
+from zoo.model import EarlyExitModel
+
+TAPS = 25  # of the largest depthwise kernel for which XNNPACK has fast code
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A network cut into segments.
+
+    Attributes:
+        segments: Keras models, one per exit in use; see `zoo.inference.Segments`.
+        exits: Index of the exit that each ends at.
+        shapes: Shape of what each takes, without the batch.
+        resize: What has to be done to images before the first; None: nothing.
+    """
+
+    segments: tuple[keras.Model, ...]
+    exits: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    resize: Resize | None
+
+
+def cut(model: EarlyExitModel, size: Sequence[int] | None = None) -> Cut:
+    """Cut a network at its exits in use, after the resize if it begins with one.
+
+    Args:
+        model: The network.
+        size: Height and width of the images, for a network that takes any size and
+            does not resize them.
+
+    Raises:
+        ValueError: The size is needed and not given, or the network does not compute
+            in single precision.
+    """
+    start, resize = after_resize(model)
+    found = Segments(start, model.exit_features, model.exit_logits, model.thresholds)
+    shape = tuple(start.shape[1:])
+    if None in shape:
+        if size is None:
+            raise ValueError(
+                f"{model.name} takes images of any size; pass images of the size that "
+                "the exported network shall have."
+            )
+        shape = (*size, shape[-1])
+    shapes = []
+    for segment in found.models:
+        shapes.append(shape)
+        outputs = segment.compute_output_shape((None, *shape))
+        shape = tuple(outputs[-1][1:]) if len(segment.outputs) > 1 else shape
+        kinds = {tensor.dtype for tensor in (*segment.inputs, *segment.outputs)}
+        if kinds - {"float32", "uint8"}:
+            raise ValueError(
+                f"{model.name} computes in {', '.join(sorted(kinds))}; expected "
+                "float32: build it with that dtype policy, and load its weights."
+            )
+    return Cut(tuple(found.models), tuple(found.exits), tuple(shapes), resize)
+
+
+def after_resize(model: EarlyExitModel) -> tuple[Any, Resize | None]:
+    """The symbolic tensor after a network's first layer if that resizes images.
+
+    Returns:
+        The tensor, and what the resize does; else the network's input, and None.
+    """
+    images = model.inputs[0]
+    first = [layer for layer in model.layers if isinstance(layer, FitResolution)]
+    for layer in first:
+        node = backends.call_of(layer.output)
+        if len(first) == 1 and node.inputs[0] is images:
+            return layer.output, Resize(layer.side, layer.resolution)
+    return images, None
+
+
+Rewrite = Callable[..., Any]
+
+
+def function(segment: keras.Model, shape: Sequence[int], rewrites: Iterable[Rewrite]):
+    """A segment as a function of TensorFlow, its weights constants.
+
+    Args:
+        segment: One of `Cut.segments`.
+        shape: Of its input, without the batch.
+        rewrites: Functions of a layer and its arguments, which return its outputs, or
+            None to leave the layer as it is.
+
+    Returns:
+        A `tf.function` that gives logits and, except for the last segment, features.
+    """
+    import tensorflow as tf
+
+    values = [(v, v.numpy()) for v in segment.variables]
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        for rewrite in rewrites:
+            outputs = rewrite(layer, *args)
+            if outputs is not None:
+                return outputs
+        return layer(*args, **kwargs)
+
+    def forward(x):
+        constants = [(v, tf.constant(value)) for v, value in values]
+        start, (logits, *features) = segment.inputs[0], segment.outputs
+        with keras.StatelessScope(constants):
+            passed = []
+            if features:
+                x = graph.replay(start, features[0], x, call)
+                start, passed = features[0], [x]
+            return [graph.replay(start, logits, x, call), *passed]
+
+    return tf.function(forward, input_signature=[tf.TensorSpec((None, *shape))])
+
+
+def split_depthwise(layer: Any, x: Any, *_: Any) -> Any:
+    """A depthwise convolution with a large kernel as the sum of smaller ones.
+
+    XNNPACK takes five times as long for a 7x7 kernel, in 8 bits twenty times.
+    """
+    import tensorflow as tf
+
+    if not isinstance(layer, layers.DepthwiseConv2D):
+        return None
+    height, width = layer.kernel_size
+    rows = TAPS // width
+    if height <= rows or not rows or layer.data_format != "channels_last":
+        return None
+    if max(layer.dilation_rate) > 1 or None in x.shape[1:]:
+        return None
+    if layer.padding == "same":
+        sizes = zip(x.shape[1:3], layer.kernel_size, layer.strides)
+        total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in sizes]
+        x = tf.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)])
+    kernel, strides = ops.convert_to_tensor(layer.kernel), (1, *layer.strides, 1)
+    parts = []
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        seen = x[:, top : x.shape[1] - height + bottom]
+        parts.append(tf.nn.depthwise_conv2d(seen, kernel[top:bottom], strides, "VALID"))
+    x = sum(parts[1:], parts[0])
+    return layer.activation(x + layer.bias if layer.use_bias else x)
+
+
+def flatten(layer: Any, x: Any, *_: Any) -> Any:
+    """A flatten layer without looking at the number of images."""
+    if not isinstance(layer, layers.Flatten) or None in x.shape[1:]:
+        return None
+    return ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+
+
+def dense_resize(layer: Any, x: Any, *_: Any) -> Any:
+    """The bicubic resize as two dense layers, which there are in 8 bits."""
+    if not isinstance(layer, BicubicResize):
+        return None
+    _, height, width, channels = x.shape
+    x = ops.reshape(ops.transpose(x, (0, 1, 3, 2)), (-1, width))
+    x = ops.matmul(x, layer._columns.T)
+    x = ops.reshape(x, (-1, height, channels, layer.size))
+    x = ops.reshape(ops.transpose(x, (0, 3, 2, 1)), (-1, height))
+    x = ops.matmul(x, layer._rows.T)
+    x = ops.reshape(x, (-1, layer.size, channels, layer.size))
+    return ops.transpose(x, (0, 3, 1, 2))
+
+
+def hard_swish(layer: Any, *inputs: Any) -> Any:
+    """Hard-swish in steps that there are in 8 bits; converters know the usual ones."""
+    activation = getattr(layer, "activation", None)
+    if activation is not keras.activations.hard_swish:
+        return None
+    layer.activation = keras.activations.linear
+    try:
+        x = layer(*inputs)
+    finally:
+        layer.activation = activation
+    return ops.multiply(x / 6, ops.relu6(x + 3))
+
+
+REWRITES: tuple[Rewrite, ...] = (split_depthwise, flatten)
+INT8_REWRITES: tuple[Rewrite, ...] = (*REWRITES, dense_resize, hard_swish)
