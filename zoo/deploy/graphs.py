@@ -19,6 +19,7 @@ from zoo.deploy.manifest import Resize
 from zoo.inference import Segments
 from zoo.layers import BicubicResize, FitResolution
 from zoo.model import EarlyExitModel
+from zoo.runtime import resize_matrix
 
 TAPS = 25  # of the largest depthwise kernel for which XNNPACK has fast code
 
@@ -89,6 +90,54 @@ def after_resize(model: EarlyExitModel) -> tuple[Any, Resize | None]:
         if len(first) == 1 and node.inputs[0] is images:
             return layer.output, Resize(layer.side, layer.resolution)
     return images, None
+
+
+def of_fixed_size(
+    model: EarlyExitModel, signature: Sequence[Any] | None
+) -> tuple[keras.Model, list[keras.InputSpec]]:
+    """A network that shares the model's layers, for images of one size.
+
+    A resize at its beginning is done by matrix products, which there are everywhere.
+
+    Args:
+        model: The network.
+        signature: One specification of the input, with a height and a width; None: the
+            size of the network.
+
+    Returns:
+        The network, and the specification of its input.
+
+    Raises:
+        ValueError: The size is not known.
+    """
+    start, resize = after_resize(model)
+    shape = tuple(model.inputs[0].shape)
+    if resize is not None:
+        shape = (None, resize.side, resize.side, 3)
+    given, dtype = None, "float32"
+    if signature is not None:
+        (given,) = keras.tree.flatten(signature)
+        shape, dtype = tuple(given.shape), given.dtype
+    if len(shape) != 4 or None in shape[1:]:
+        raise ValueError(
+            f"The input has the shape {shape}; expected a height and a width. Set them "
+            "with input_signature=[keras.InputSpec(shape=(None, 64, 64, 3), "
+            'dtype="float32")].'
+        )
+    specification = keras.InputSpec(shape=shape, dtype=dtype, name="images")
+    if resize is None:
+        return model, [specification]
+    images = x = keras.Input(batch_shape=shape, dtype=dtype, name="images")
+    x = ops.cast(x, start.dtype)
+    _, height, width, _ = shape
+    if (height, width) != (resize.kept, resize.kept):
+        sides = (resize.side, resize.kept)
+        rows, columns = (resize_matrix(n, *sides) for n in (height, width))
+        x = ops.matmul(rows, ops.reshape(x, (-1, height, width * 3)))
+        x = ops.matmul(columns, ops.reshape(x, (-1, width, 3)))
+        x = ops.reshape(x, (-1, *start.shape[1:]))
+    rest = keras.Model(start, model.outputs[0])
+    return keras.Model(images, rest(x), name=model.name), [specification]
 
 
 Rewrite = Callable[..., Any]
