@@ -184,6 +184,8 @@ def test_large_depthwise_kernels_are_split_without_changing_the_numbers():
     for size, kernel, stride, padding in (
         (8, 7, 2, "same"),
         (4, 7, 1, "same"),
+        (2, 7, 1, "same"),
+        (1, 7, 2, "same"),
         (9, 9, 2, "same"),
         (11, 6, 1, "valid"),
     ):

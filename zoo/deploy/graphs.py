@@ -6,6 +6,7 @@ all, with the same results but for rounding; see `REWRITES` and `INT8_REWRITES`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,30 +183,75 @@ def function(segment: keras.Model, shape: Sequence[int], rewrites: Iterable[Rewr
 def split_depthwise(layer: Any, x: Any, *_: Any) -> Any:
     """A depthwise convolution with a large kernel as the sum of smaller ones.
 
-    XNNPACK takes five times as long for a 7x7 kernel, in 8 bits twenty times.
+    XNNPACK takes five times as long for a 7x7 kernel, in 8 bits twenty times. What of
+    the kernel only ever meets padding is left out.
     """
     import tensorflow as tf
 
-    if not isinstance(layer, layers.DepthwiseConv2D):
+    if not isinstance(layer, layers.DepthwiseConv2D) or None in x.shape[1:]:
         return None
-    height, width = layer.kernel_size
-    rows = TAPS // width
-    if height <= rows or not rows or layer.data_format != "channels_last":
+    plain = layer.data_format == "channels_last" and max(layer.dilation_rate) == 1
+    if not plain or math.prod(layer.kernel_size) <= TAPS:
         return None
-    if max(layer.dilation_rate) > 1 or None in x.shape[1:]:
-        return None
-    if layer.padding == "same":
-        sizes = zip(x.shape[1:3], layer.kernel_size, layer.strides)
-        total = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in sizes]
-        x = tf.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)])
+    same = layer.padding == "same"
+    sizes = zip(x.shape[1:3], layer.kernel_size, layer.strides)
+    rows, columns = (_Axis.of(*each, same) for each in sizes)
+    padding = [(0, 0), (rows.before, rows.after), (columns.before, columns.after)]
+    x = tf.pad(x, [*padding, (0, 0)])[:, :, columns.seen(columns.first, columns.last)]
     kernel, strides = ops.convert_to_tensor(layer.kernel), (1, *layer.strides, 1)
+    kernel = kernel[:, columns.first : columns.last]
+    step = max(TAPS // kernel.shape[1], 1)
     parts = []
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        seen = x[:, top : x.shape[1] - height + bottom]
-        parts.append(tf.nn.depthwise_conv2d(seen, kernel[top:bottom], strides, "VALID"))
+    for top in range(rows.first, rows.last, step):
+        bottom = min(top + step, rows.last)
+        part = x[:, rows.seen(top, bottom)]
+        parts.append(tf.nn.depthwise_conv2d(part, kernel[top:bottom], strides, "VALID"))
     x = sum(parts[1:], parts[0])
     return layer.activation(x + layer.bias if layer.use_bias else x)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a convolution that needs part of its kernel alone.
+
+    Attributes:
+        first: The first tap that meets more than padding.
+        last: The one after the last such tap.
+        before: Padding before the input that these taps need.
+        after: Padding after it.
+        offset: Where the kernel's first tap lies at the first output.
+        reach: From the first output to the one after the last, in the input.
+    """
+
+    first: int
+    last: int
+    before: int
+    after: int
+    offset: int
+    reach: int
+
+    @classmethod
+    def of(cls, length: int, kernel: int, stride: int, same: bool) -> _Axis:
+        outputs = -(-length // stride) if same else (length - kernel) // stride + 1
+        reach = (outputs - 1) * stride
+        offset = -(max(reach + kernel - length, 0) // 2) if same else 0
+        taps = [
+            tap
+            for tap in range(kernel)
+            if any(
+                0 <= offset + place + tap < length
+                for place in range(0, reach + 1, stride)
+            )
+        ]
+        first, last = taps[0], taps[-1] + 1
+        before = max(0, -(offset + first))
+        after = max(0, offset + reach + last - length)
+        return cls(first, last, before, after, offset, reach)
+
+    def seen(self, first: int, last: int) -> slice:
+        """What some of the taps see of the padded input."""
+        start = self.before + self.offset + first
+        return slice(start, start + self.reach + last - first)
 
 
 def flatten(layer: Any, x: Any, *_: Any) -> Any:
