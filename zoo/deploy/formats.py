@@ -6,8 +6,11 @@ Each format has a function that converts one segment. The converters come with
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ import keras
 import numpy as np
 
 from zoo.deploy import graphs
+from zoo.deploy.sensitivity import float_layers
 
 QUANTIZATIONS = ("float16", "dynamic", "int8")
 OPSET = 17
@@ -65,10 +69,10 @@ def litert(
     """A segment for LiteRT, which takes any number of images."""
     import tensorflow as tf
 
-    rewrites = {
-        "dynamic": (graphs.flatten,),  # its own code for depthwise kernels is faster
-        "int8": graphs.INT8_REWRITES,
-    }.get(quantization or "", graphs.REWRITES)
+    if quantization == "int8":
+        return _int8_litert(segment, shape, features)
+    # In 8-bit weights its own code for depthwise kernels is faster.
+    rewrites = (graphs.flatten,) if quantization == "dynamic" else graphs.REWRITES
     function = graphs.function(segment, shape, rewrites)
     # The second argument would keep variables alive; the weights are constants.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -78,10 +82,53 @@ def litert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
-        converter.representative_dataset = lambda: ([row[None]] for row in features)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
+
+
+def _int8_litert(
+    segment: keras.Model, shape: Sequence[int], features: np.ndarray | None
+) -> bytes:
+    """A segment in 8 bits but for the layers that do not bear it."""
+    import tensorflow as tf
+
+    kept = float_layers(segment, features)
+    function = graphs.function(segment, shape, graphs.INT8_REWRITES, kept)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], tf.Module()
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([row[None]] for row in features)
+    sets = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS_INT8]
+    if not kept:
+        return converter.convert()
+    converter.target_spec.supported_ops.append(sets.TFLITE_BUILTINS)
+    options = tf.lite.experimental.QuantizationDebugOptions()
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=lambda: ([row[None]] for row in features[:1]),
+        debug_options=options,
+    )
+    debugger.run()
+    with io.StringIO() as table:
+        debugger.layer_statistics_dump(table)
+        nodes = [
+            row["tensor_name"] for row in csv.DictReader(table.getvalue().splitlines())
+        ]
+    options.denylisted_nodes = [node for node in nodes if _layers(node) & kept]
+    debugger.options = options
+    return debugger.get_nondebug_quantized_model()
+
+
+def _layers(node: str) -> set[str]:
+    """Names of the layers that one operation of a converted file comes from.
+
+    Example:
+        >>> _layers("stem_bn_1/batchnorm/add_1;stem_conv_1/convolution")
+        {'stem_bn', 'stem_bn_1', 'stem_conv', 'stem_conv_1'}
+    """
+    scopes = {part.split("/")[0] for part in node.split(";") if "/" in part}
+    return scopes | {re.sub(r"_\d+$", "", scope) for scope in scopes}
 
 
 def onnx(

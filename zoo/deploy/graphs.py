@@ -144,7 +144,12 @@ def of_fixed_size(
 Rewrite = Callable[..., Any]
 
 
-def function(segment: keras.Model, shape: Sequence[int], rewrites: Iterable[Rewrite]):
+def function(
+    segment: keras.Model,
+    shape: Sequence[int],
+    rewrites: Iterable[Rewrite],
+    untouched: frozenset[str] = frozenset(),
+):
     """A segment as a function of TensorFlow, its weights constants.
 
     Args:
@@ -152,6 +157,7 @@ def function(segment: keras.Model, shape: Sequence[int], rewrites: Iterable[Rewr
         shape: Of its input, without the batch.
         rewrites: Functions of a layer and its arguments, which return its outputs, or
             None to leave the layer as it is.
+        untouched: Names of layers that are not written in other operations.
 
     Returns:
         A `tf.function` that gives logits and, except for the last segment, features.
@@ -161,8 +167,9 @@ def function(segment: keras.Model, shape: Sequence[int], rewrites: Iterable[Rewr
     values = [(v, v.numpy()) for v in segment.variables]
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        for rewrite in rewrites:
-            outputs = rewrite(layer, *args)
+        for rewrite in () if layer.name in untouched else rewrites:
+            with tf.name_scope(layer.name):
+                outputs = rewrite(layer, *args)
             if outputs is not None:
                 return outputs
         return layer(*args, **kwargs)
