@@ -156,7 +156,8 @@ def function(
         segment: One of `Cut.segments`.
         shape: Of its input, without the batch.
         rewrites: Functions of a layer and its arguments, which return its outputs, or
-            None to leave the layer as it is.
+            None to leave the layer as it is. Where `norm` is given, the outputs are
+            those of that batch normalisation, which follows the layer.
         untouched: Names of layers that are not written in other operations.
 
     Returns:
@@ -165,12 +166,18 @@ def function(
     import tensorflow as tf
 
     values = [(v, v.numpy()) for v in segment.variables]
+    norms, done = _norms(segment), set()
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer in done:
+            return args[0]
+        norm = norms.get(layer)
         for rewrite in () if layer.name in untouched else rewrites:
             with tf.name_scope(layer.name):
-                outputs = rewrite(layer, *args)
+                outputs = rewrite(layer, *args, norm=norm)
             if outputs is not None:
+                if norm is not None:
+                    done.add(norm)
                 return outputs
         return layer(*args, **kwargs)
 
@@ -187,7 +194,23 @@ def function(
     return tf.function(forward, input_signature=[tf.TensorSpec((None, *shape))])
 
 
-def split_depthwise(layer: Any, x: Any, *_: Any) -> Any:
+def _norms(segment: keras.Model) -> dict[Any, Any]:
+    """The batch normalisation after each linear depthwise convolution without bias."""
+    found: dict[Any, Any] = {}
+    for output in segment.outputs:
+        for node in backends.nodes(output, segment.inputs[0]):
+            layer = node.operation
+            if isinstance(layer, layers.BatchNormalization):
+                before = backends.call_of(node.inputs[0]).operation
+                linear = isinstance(before, layers.DepthwiseConv2D) and (
+                    backends.name_of_activation(before) == "linear"
+                )
+                if linear and not before.use_bias:
+                    found[before] = layer
+    return found
+
+
+def split_depthwise(layer: Any, x: Any, *_: Any, norm: Any = None) -> Any:
     """A depthwise convolution with a large kernel as the sum of smaller ones.
 
     XNNPACK takes five times as long for a 7x7 kernel, in 8 bits twenty times. What of
@@ -207,14 +230,21 @@ def split_depthwise(layer: Any, x: Any, *_: Any) -> Any:
     x = tf.pad(x, [*padding, (0, 0)])[:, :, columns.seen(columns.first, columns.last)]
     kernel, strides = ops.convert_to_tensor(layer.kernel), (1, *layer.strides, 1)
     kernel = kernel[:, columns.first : columns.last]
+    bias = ops.convert_to_tensor(layer.bias) if layer.use_bias else None
+    if norm is not None:
+        scale = ops.rsqrt(norm.moving_variance + norm.epsilon)
+        scale = scale * norm.gamma if norm.scale else scale
+        kernel = kernel * scale[:, None]
+        bias = (norm.beta if norm.center else 0) - norm.moving_mean * scale
     step = max(TAPS // kernel.shape[1], 1)
     parts = []
     for top in range(rows.first, rows.last, step):
         bottom = min(top + step, rows.last)
         part = x[:, rows.seen(top, bottom)]
         parts.append(tf.nn.depthwise_conv2d(part, kernel[top:bottom], strides, "VALID"))
-    x = sum(parts[1:], parts[0])
-    return layer.activation(x + layer.bias if layer.use_bias else x)
+    if bias is not None:
+        parts[0] = parts[0] + bias  # which converters make part of the convolution
+    return layer.activation(sum(parts[1:], parts[0]))
 
 
 @dataclass(frozen=True)
@@ -261,14 +291,14 @@ class _Axis:
         return slice(start, start + self.reach + last - first)
 
 
-def flatten(layer: Any, x: Any, *_: Any) -> Any:
+def flatten(layer: Any, x: Any, *_: Any, norm: Any = None) -> Any:
     """A flatten layer without looking at the number of images."""
     if not isinstance(layer, layers.Flatten) or None in x.shape[1:]:
         return None
     return ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
 
 
-def dense_resize(layer: Any, x: Any, *_: Any) -> Any:
+def dense_resize(layer: Any, x: Any, *_: Any, norm: Any = None) -> Any:
     """The bicubic resize as two dense layers, which there are in 8 bits."""
     if not isinstance(layer, BicubicResize):
         return None
@@ -282,7 +312,7 @@ def dense_resize(layer: Any, x: Any, *_: Any) -> Any:
     return ops.transpose(x, (0, 3, 1, 2))
 
 
-def hard_swish(layer: Any, *inputs: Any) -> Any:
+def hard_swish(layer: Any, *inputs: Any, norm: Any = None) -> Any:
     """Hard-swish in steps that there are in 8 bits; converters know the usual ones."""
     activation = getattr(layer, "activation", None)
     if activation is not keras.activations.hard_swish:
