@@ -18,7 +18,15 @@ from PIL import Image
 import zoo
 from zoo import layers, records, runtime
 from zoo.__main__ import main
-from zoo.deploy import benchmark, export, formats, graphs, runner, verify
+from zoo.deploy import (
+    benchmark,
+    export,
+    formats,
+    graphs,
+    runner,
+    sensitivity,
+    verify,
+)
 from zoo.deploy.manifest import Manifest
 
 pytestmark = pytest.mark.skipif(
@@ -223,6 +231,40 @@ def test_a_quantised_network_gets_thresholds_of_its_own(
     assert tuple(cheapest.thresholds) == points[0].thresholds
     with pytest.raises(ValueError, match="average MACs cannot be reached"):
         runner.load(tmp_path / "q", max_macs=1)
+
+
+@needs_litert
+def test_layers_that_do_not_bear_8_bits_are_found_and_kept():
+    inputs = x = keras.Input((8, 8, 3))
+    x = first = layers.convolution(x, "first", 8, 3)
+    x = layers.normalised(first, "first", "relu")
+    x = layers.convolution(x, "second", 8, 3, activation="relu")
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    segment = keras.Model(inputs, layers.classifier(x, 4, "last"))
+    pixels = np.random.default_rng(0).uniform(0, 1, (64, 8, 8, 3)).astype("float32")
+    assert not sensitivity.float_layers(segment, pixels)
+    kernel = segment.get_layer("second").kernel
+    kernel.assign(kernel * keras.ops.reshape([1e-3] + [1.0] * 7, (8, 1)))
+    norm = segment.get_layer("first_bn")
+    norm.gamma.assign([1e3] + [1.0] * 7)  # one channel is larger, and matters as much
+    assert sensitivity.float_layers(segment, pixels) == {
+        *("first", "first_bn", "first_act", "second")
+    }
+
+
+@needs_litert
+def test_int8_holds_in_one_piece(network, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    images = np.random.default_rng(0).integers(0, 256, (256, 16, 16, 3))
+    manifest = zoo.export(network, tmp_path / "q", "litert", "int8", images)
+    assert manifest.agreement.equal_labels > 0.9
+    for segment in manifest.segments:
+        interpreter = Interpreter(str(tmp_path / "q" / segment.file))
+        interpreter.allocate_tensors()
+        names = [each["op_name"] for each in interpreter._get_ops_details()]
+        assert names.count("DELEGATE") == 1
+        assert "QUANTIZE" in names
 
 
 @needs_onnx

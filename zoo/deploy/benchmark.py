@@ -46,7 +46,8 @@ def benchmark(
             is needed. "tensorflow" and "jax" are what Keras runs on in this process.
         batch_sizes: Images at once.
         threads: Number of threads that compute. Keras's runtime has to be fresh.
-        quantization: How to export; see `zoo.export`.
+        quantization: How to export; see `zoo.export`. "int8" needs images: export it
+            first, and time the folder.
         rounds: How often to repeat. Default: 50, with large batches 10.
         progress: Is told what comes next.
 
@@ -109,13 +110,7 @@ def _networks(
                 found[runtime] = _in_keras(model, runtime)
             else:
                 place = pathlib.Path(folder) / runtime
-                images = None
-                if quantization == "int8":
-                    raise ValueError(
-                        "int8 needs images to calibrate with: use zoo export, and "
-                        "time the folder."
-                    )
-                export(model, place, runtime, quantization, images, progress=progress)
+                export(model, place, runtime, quantization, progress=progress)
                 found[runtime] = runner.load(place, threads)
             used = found[runtime].exits
             found[runtime].manifest["shares"] = [shares[k] for k in used]

@@ -17,7 +17,7 @@ from keras import layers, ops
 from zoo import backends
 from zoo.backends import Node
 
-TOLERANCE = 0.03  # error of logits or features, relative to their standard deviation
+TOLERANCE = 0.02  # error of logits or features, relative to their standard deviation
 IMAGES = 128
 
 
