@@ -12,6 +12,7 @@ import io
 import pathlib
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ def litert(
     # In 8-bit weights its own code for depthwise kernels is faster.
     rewrites = (graphs.flatten,) if quantization == "dynamic" else graphs.REWRITES
     function = graphs.function(segment, shape, rewrites)
-    # The second argument would keep variables alive; the weights are constants.
+    # The module has nothing to hold: the weights are constants.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function()], tf.Module()
     )
@@ -104,12 +105,14 @@ def _int8_litert(
         return converter.convert()
     converter.target_spec.supported_ops.append(sets.TFLITE_BUILTINS)
     options = tf.lite.experimental.QuantizationDebugOptions()
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=lambda: ([row[None]] for row in features[:1]),
-        debug_options=options,
-    )
-    debugger.run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it runs an interpreter of TensorFlow's own
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=lambda: ([row[None]] for row in features[:1]),
+            debug_options=options,
+        )
+        debugger.run()
     with io.StringIO() as table:
         debugger.layer_statistics_dump(table)
         nodes = [

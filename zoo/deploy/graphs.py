@@ -148,7 +148,7 @@ def function(
     segment: keras.Model,
     shape: Sequence[int],
     rewrites: Iterable[Rewrite],
-    untouched: frozenset[str] = frozenset(),
+    kept: frozenset[str] = frozenset(),
 ):
     """A segment as a function of TensorFlow, its weights constants.
 
@@ -158,7 +158,8 @@ def function(
         rewrites: Functions of a layer and its arguments, which return its outputs, or
             None to leave the layer as it is. Where `norm` is given, the outputs are
             those of that batch normalisation, which follows the layer.
-        untouched: Names of layers that are not written in other operations.
+        kept: Names of layers that stay in single precision: for them there is only
+            `REWRITES`.
 
     Returns:
         A `tf.function` that gives logits and, except for the last segment, features.
@@ -172,7 +173,7 @@ def function(
         if layer in done:
             return args[0]
         norm = norms.get(layer)
-        for rewrite in () if layer.name in untouched else rewrites:
+        for rewrite in REWRITES if layer.name in kept else rewrites:
             with tf.name_scope(layer.name):
                 outputs = rewrite(layer, *args, norm=norm)
             if outputs is not None:
