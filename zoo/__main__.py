@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from zoo.commands import benchmark, models, run, train
+from zoo.commands import benchmark, deploy, models, run, train
 from zoo.terminal import CommandLine
 
 DESCRIPTION = """\
@@ -26,7 +26,7 @@ def commands() -> CommandLine:
     found = CommandLine(
         "zoo", DESCRIPTION, errors=(ValueError, OSError, FloatingPointError)
     )
-    for group in (models, run, train, benchmark):
+    for group in (models, run, train, deploy, benchmark):
         group.add(found)
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -262,6 +263,30 @@ class KeepFreedMemory(keras.callbacks.Callback):
 # Two threads have Keras switch off the autotuning of TensorFlow's input (2.21), the end
 # of which can take as long as the training where cores are scarce.
 INPUT_WORKERS = 2
+
+
+def limit_threads(count: int) -> None:
+    """Have the backend compute on so many threads; only before it computes anything.
+
+    Raises:
+        ValueError: It has begun, or it knows no such setting.
+    """
+    if keras.backend.backend() != "tensorflow":
+        if count != (os.cpu_count() or 1):
+            raise ValueError(
+                f"threads is {count}, and {keras.backend.backend()} takes all; "
+                f"expected {os.cpu_count()}."
+            )
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise ValueError(
+            "TensorFlow is running already: threads are limited in a new process."
+        ) from error
 
 
 def version() -> str:

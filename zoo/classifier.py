@@ -95,25 +95,6 @@ class EarlyExitClassifier(EarlyExitModel):
         """Each exit by the stage that it follows."""
         return self.architecture.exit_names
 
-    def export(
-        self,
-        filepath,
-        format="tf_saved_model",
-        verbose=None,
-        input_signature=None,
-        **kwargs,
-    ):
-        """Keras's `export`; the exported function gives every exit's logits.
-
-        On JAX, which cannot export a resize from unknown sizes, the default input is
-        `(batch, resolution, resolution, 3)`; `input_signature` sets another size.
-        """
-        if input_signature is None and keras.backend.backend() == "jax":
-            side = self.architecture.resolution
-            shape = (None, side, side, 3)
-            input_signature = [keras.InputSpec(shape=shape, dtype="float32")]
-        return super().export(filepath, format, verbose, input_signature, **kwargs)
-
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,27 +123,32 @@ def crossings(
             yield node, beside + tuple(needed.values())
 
 
-def apply(model: keras.Model, inputs: Any) -> Any:
-    """Apply the layers of a model, which it shares, to another symbolic tensor.
+def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    return layer(*args, **kwargs)
+
+
+def apply(model: keras.Model, inputs: Any, call: Callable[..., Any] = _call) -> Any:
+    """Apply the layers of a model, which it shares, to another tensor.
 
     Nested models are taken apart.
 
     Args:
         model: Functional or sequential, with one input and one output.
-        inputs: Symbolic tensor.
+        inputs: The tensor, symbolic or not.
+        call: What to do for each layer, given it and its arguments. Default: call it.
     """
-    return replay(model.inputs[0], model.outputs[0], inputs)
+    return replay(model.inputs[0], model.outputs[0], inputs, call)
 
 
-def replay(start: Any, end: Any, inputs: Any) -> Any:
+def replay(start: Any, end: Any, inputs: Any, call: Callable[..., Any] = _call) -> Any:
     """Like `apply`, with the part of a network between two of its tensors."""
     made = {id(start): inputs}
     for node in backends.nodes(end, start):
         args, kwargs = node.again(made)
         layer = node.operation
         if backends.is_functional(layer):
-            outputs = [apply(layer, args[0])]
+            outputs = [apply(layer, args[0], call)]
         else:
-            outputs = keras.tree.flatten(layer(*args, **kwargs))
+            outputs = keras.tree.flatten(call(layer, *args, **kwargs))
         made |= {id(old): new for old, new in zip(node.outputs, outputs)}
     return made[id(end)]

@@ -110,11 +110,14 @@ class FitResolution(layers.Layer):
         self.resolution = resolution
         self.crop = crop
 
+    @property
+    def side(self) -> int:
+        """Height and width that images are resized to outside training."""
+        return math.ceil(self.resolution / self.crop)
+
     def call(self, images: Any, training: bool = False) -> Any:
         """Resize, and crop outside training."""
-        side = self.resolution
-        if not training:
-            side = math.ceil(self.resolution / self.crop)
+        side = self.resolution if training else self.side
         given = tuple(images.shape[1:3])
         if given != (side, side):
             enlarged = None not in given and max(given) <= side

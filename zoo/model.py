@@ -482,6 +482,32 @@ class EarlyExitModel(keras.Model):
                 layer["config"]["units"] = int(num_classes)
         return config | {"cost": None}
 
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """Keras's `export`; the exported function gives every exit's logits.
+
+        A SavedModel of TensorFlow takes images of any size. Everywhere else the size is
+        fixed: that of the network, or that of `input_signature`, such as
+        `[keras.InputSpec(shape=(None, 48, 64, 3), dtype="float32")]`. What it exports
+        does not skip; see `zoo.export`.
+
+        Raises:
+            ValueError: The size is needed and not known; nothing is written.
+        """
+        anywhere = format == "tf_saved_model"
+        if anywhere and keras.backend.backend() == "tensorflow":
+            return super().export(filepath, format, verbose, input_signature, **kwargs)
+        from zoo.deploy.graphs import of_fixed_size
+
+        model, signature = of_fixed_size(self, input_signature)
+        return keras.Model.export(model, filepath, format, verbose, signature, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """Everything but the weights, as `from_config` reads it."""
         network = keras.Model(

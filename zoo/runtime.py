@@ -1,7 +1,7 @@
 """The exit rule, and inference that skips, in plain NumPy.
 
 Everything here works on arrays and on functions of arrays, so that it serves a Keras
-model and an exported one alike. This file needs NumPy alone.
+model and an exported one alike. This file needs NumPy alone; `zoo.export` copies it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,40 @@ def first_exit(confidences: np.ndarray, thresholds: Sequence[float]) -> np.ndarr
     """
     leaves = np.asarray(confidences, np.float32) >= exit_limits(thresholds)
     return leaves.argmax(-1)
+
+
+def resize_matrix(length: int, side: int, kept: int) -> np.ndarray:
+    """The `(kept, length)` matrix of a bilinear resize along one axis, then a crop.
+
+    Antialiased where it shrinks: the numbers of `zoo.layers.FitResolution`.
+
+    Args:
+        length: Pixels before.
+        side: Pixels after the resize.
+        kept: Pixels in the middle that are kept of these.
+    """
+    scale = length / side
+    centres = (np.arange(side)[:, None] + 0.5) * scale
+    distances = np.abs(np.arange(length) + 0.5 - centres) / max(scale, 1)
+    weights = np.maximum(0, 1 - distances)
+    low = (side - kept) // 2
+    weights = weights[low : low + kept]
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def resized(images: np.ndarray, side: int, kept: int) -> np.ndarray:
+    """Images as squares of `kept` pixels; see `resize_matrix`.
+
+    Args:
+        images: Shape `(images, height, width, channels)`, single precision.
+        side: Height and width to resize to.
+        kept: Height and width of the square in the middle that is kept.
+    """
+    for axis in (1, 2):
+        if images.shape[axis] != side or kept != side:
+            matrix = resize_matrix(images.shape[axis], side, kept)
+            images = np.moveaxis(np.tensordot(matrix, images, (1, axis)), 0, axis)
+    return np.ascontiguousarray(images)
 
 
 Segment = Callable[[np.ndarray], Sequence[Any]]

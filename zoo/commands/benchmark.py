@@ -27,13 +27,25 @@ def add(commands: CommandLine) -> None:
         "Prints for MODEL the time of an image, and three ratios: the measured\n"
         "speed-up, what the segments' own times allow, and the ratio of MACs. With\n"
         "--training it prints images per second and the time of tracing, for MODEL or\n"
-        "else for a static network of depth 2, kernel 5 and expansion 3 at 32 pixels.",
+        "else for a static network of depth 2, kernel 5 and expansion 3 at 32 pixels.\n"
+        "With --runtime it prints the milliseconds of every segment and of an image;\n"
+        "MODEL may be a folder that `export` wrote.",
         keras=True,
     )
     shared.add_model(sub, nargs="?")
     shared.add_data(sub)
     shared.add_thresholds(shared.add_budget(sub))
     sub.add_argument("--training", action="store_true", help="time a training step")
+    sub.add_argument(
+        "--runtime",
+        nargs="+",
+        metavar="NAME",
+        help="litert, onnx, tensorflow or jax; several take turns",
+    )
+    sub.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="of --runtime (default: 1)"
+    )
+    sub.add_argument("--quantization", help="of --runtime; see `export`")
     sub.add_argument(
         "--batch-sizes",
         type=int,
@@ -61,6 +73,8 @@ def benchmark(options: argparse.Namespace) -> None:
     """Time inference or training."""
     if options.training:
         return _training(options)
+    if options.runtime:
+        return _runtimes(options)
     import numpy as np
 
     from zoo import measure, records, registry
@@ -125,6 +139,40 @@ def benchmark(options: argparse.Namespace) -> None:
             for speed in speeds
         ],
     )
+
+
+def _runtimes(options: argparse.Namespace) -> None:
+    import json
+
+    from zoo import files
+    from zoo.deploy.benchmark import benchmark
+
+    if options.model is None:
+        raise ValueError("There is no MODEL to time; name one.")
+    found = benchmark(
+        options.model,
+        options.runtime,
+        options.batch_sizes or (1, 256),
+        options.threads,
+        options.quantization,
+        progress=show_progress,
+    )
+    show_progress("")
+    if options.out:
+        files.make_folder(options.out.parent)
+        files.write_text(options.out, json.dumps(found, indent=1))
+    if options.json:
+        return print_json(found)
+    print(f"{found['processor']}, {found['threads']} threads; milliseconds")
+    rows = []
+    for speed in found["speeds"]:
+        names = [f"segment {k}, batch" for k in range(1, 1 + len(speed["segments"]))]
+        times = [*zip(names, speed["segments"]), ("rule, image", speed["rule"])]
+        for name, each in times:
+            head = f"{speed['network']}, batch {speed['batch_size']}: {name}"
+            keys = ("median_ms", "p90_ms", "mean_ms")
+            rows.append([head, *(f"{each[key]:.3g}" for key in keys)])
+    print_table(("", "median", "90th percentile", "mean"), rows)
 
 
 def _training(options: argparse.Namespace) -> None:
