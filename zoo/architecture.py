@@ -83,6 +83,7 @@ class Stage:
     @classmethod
     def uniform(cls, depth: int, kernel: int, expansion: int) -> Stage:
         """A stage of `depth` equal blocks."""
+        depth = require("The depth of a stage", depth, DEPTHS)
         return cls((Block(kernel, expansion),) * depth)
 
 

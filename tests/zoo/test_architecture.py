@@ -138,6 +138,11 @@ def test_exits_are_where_branches_are(architecture):
     assert all(threshold < 1 for threshold in architecture.exit_thresholds)
 
 
+def test_a_stage_of_endless_depth_is_refused_before_it_is_made():
+    with pytest.raises(ValueError, match="The depth of a stage is .*choose from 2, 3"):
+        Stage.uniform(2**62, 3, 3)
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 @pytest.mark.parametrize("branch", [SEARCHED, FixedBranch()])
 def test_json_is_written_to_and_read_from_a_file(tmp_path, kind, branch):

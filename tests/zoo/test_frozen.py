@@ -156,6 +156,8 @@ def test_smoothed_labels_are_keras_s(digits):
         ({"soft_exits": True}, "Recipe.scheme is 'mixed'; expected 'joint'"),
         ({"label_smoothing": 1.0}, "Recipe.label_smoothing is 1.0"),
         ({"heads_epochs": -1}, "Recipe.heads_epochs is -1"),
+        ({"heads_epochs": 2.5}, "Recipe.heads_epochs is 2.5; expected a whole number"),
+        ({"macs_limit": 10**400}, "Recipe.macs_limit is 1000"),
     ],
 )
 def test_impossible_recipes_are_refused(changes, message):

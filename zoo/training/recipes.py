@@ -88,15 +88,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise ValueError(f"Recipe.name is {self.name!r}; expected text.")
-        for field in ("epochs", "batch_size"):
-            value = whole_number(f"Recipe.{field}", getattr(self, field), 1)
+        for field, least in (("epochs", 1), ("batch_size", 1), ("heads_epochs", 0)):
+            value = whole_number(f"Recipe.{field}", getattr(self, field), least)
             object.__setattr__(self, field, value)
-        tiny, most = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+        # As numbers of Python, which compares with integers of any size.
+        tiny, most = map(float, (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
         limits = {
             "learning_rate": (tiny, most),
             "warmup_epochs": (0, self.epochs),
             "momentum": (0, 0.9999),
-            "heads_epochs": (0, most),
             "label_smoothing": (0, 0.9),
             "weight_decay": (0, most),
             "clip_norm": (tiny, most),
