@@ -14,9 +14,9 @@ def add(commands: CommandLine) -> None:
     command = commands.command(
         "report",
         run,
-        "Write a page about searches and models: one HTML file.",
+        "Write a page about searches and models, as one HTML file.",
         "The page shows fronts, trials, networks and exits, and has a slider for the\n"
-        "budget. It works without a network; open it in any browser.",
+        "budget. It works offline, in any browser.",
     )
     command.add_argument(
         "sources",
@@ -25,33 +25,34 @@ def add(commands: CommandLine) -> None:
         help="folder or record of a search; name, folder or record of a model",
     )
     command.add_argument(
-        "--out", required=True, type=pathlib.Path, metavar="FILE", help="HTML to write"
+        "--out", required=True, type=pathlib.Path, metavar="FILE", help="HTML file"
     )
     command.add_argument(
         "--watch",
         action="store_true",
-        help="write it again and again while a search is running",
+        help="keep rewriting the page while a search is running",
     )
     command.add_argument(
         "--every",
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="how often --watch writes it (default: 30)",
+        help="interval at which --watch rewrites the page (default: 30)",
     )
     command.add_argument(
         "--examples",
         type=int,
         default=0,
         metavar="N",
-        help="show the first N test images, such as 48, by the exit at which they "
-        "leave; runs the models",
+        help="run the models on the first N test images, such as 48, and show at which "
+        "exit each leaves",
     )
     add_data_dir(command)
     command.add_argument(
         "--convention",
         choices=CONVENTIONS,
-        help="how to count the MACs of models (default: as a search on the same data)",
+        help="how to count the MACs of models (default: as in a search on the same "
+        "data set, or else standard)",
     )
     add_load(command)
 

@@ -30,7 +30,7 @@ Methods:
 
 {methods}
 
-Metrics, to be improved (--objectives) or limited (--min, --max):
+Metrics, to improve (--objectives) or to limit (--min, --max):
 
 {metrics}"""
 
@@ -60,27 +60,27 @@ def add(commands: CommandLine) -> None:
     option(
         "data",
         str,
-        f"{', '.join(data.names())}, a folder of pictures or an .npz file",
+        f"data set: {', '.join(data.names())}, a folder of pictures or an .npz file",
     )
     add_data_dir(command)
     add_size(command)
     add_no_flip(command)
-    option("method", str, "see above", metavar="NAME")
+    option("method", str, "one of the methods above", metavar="NAME")
     option("trials", int, "candidates to train")
     option("target_macs", float, "average MACs to aim at, such as 2.44e6")
     option("convention", str, "how MACs are counted", choices=CONVENTIONS)
-    option("seed", int, "seed of everything")
+    option("seed", int, "random seed")
     option(
         "initial_trials",
         int,
         "candidates drawn at random first (default: 40 %% of trials, at most 100)",
     )
     option("batch_size", int, "candidates (not images) per iteration")
-    option("surrogate", str, "what predicts metrics", choices=("adaptive", "mlp"))
+    option("surrogate", str, "model that predicts metrics", choices=("adaptive", "mlp"))
     option("population", int, "population of NSGA-II")
     option("generations", int, "generations of NSGA-II on surrogates")
     command.add_argument(
-        "--objectives", nargs="+", metavar="METRIC", help="what to improve"
+        "--objectives", nargs="+", metavar="METRIC", help="metrics to improve"
     )
     for flag, limit in (("--max", "largest"), ("--min", "least")):
         command.add_argument(
@@ -92,19 +92,25 @@ def add(commands: CommandLine) -> None:
             help=f"{limit} allowed value, such as {flag} parameters 3e6; may be "
             "repeated",
         )
-    command.add_argument("--resolutions", type=int, nargs="+", metavar="R")
+    command.add_argument(
+        "--resolutions",
+        type=int,
+        nargs="+",
+        metavar="R",
+        help="resolutions to choose from, in pixels",
+    )
     command.add_argument(
         "--exits",
         type=int,
         nargs="*",
         choices=range(1, EXIT_POSITIONS + 1),
         metavar="S",
-        help="stages 1..4 that an exit may follow; none for static networks",
+        help="stages 1..4 that an exit may follow; give none for static networks",
     )
     command.add_argument(
         "--backbone",
         metavar="MODEL",
-        help="search exits for this trained model, whose weights stay as they are: a "
+        help="search for exits on this trained model, whose weights do not change: a "
         "pretrained name, a folder or a .keras file",
     )
     command.add_argument(
@@ -117,7 +123,7 @@ def add(commands: CommandLine) -> None:
         "--heads",
         nargs="+",
         metavar="NAME",
-        help="with --backbone: what an exit may be made of "
+        help="with --backbone: heads that an exit may have "
         f"(default: {' '.join(HEADS)}, where they fit)",
     )
     command.add_argument(
@@ -129,7 +135,11 @@ def add(commands: CommandLine) -> None:
     option("recipe", str, "training recipe", choices=("short", "paper", "long"))
     for name, kind in (("epochs", int), ("learning_rate", float)):
         option(name, kind, "(default: the recipe's)")
-    command.add_argument("--train-batch-size", type=int, help="(default: the recipe's)")
+    command.add_argument(
+        "--train-batch-size",
+        type=int,
+        help="images in a training step (default: the recipe's)",
+    )
     option("train_images", int, "train on this many images (default: all)")
     option(
         "initial_weights", str, "model to copy matching weights from (default: none)"
@@ -139,13 +149,13 @@ def add(commands: CommandLine) -> None:
         "supernet",
         str,
         "name, file or folder of a supernet; candidates inherit its weights and are "
-        "not trained, and --train-images says how many images calibrate them",
+        "not trained, and --train-images sets the number of images to calibrate them",
     )
     command.add_argument(
         "--cache",
         type=pathlib.Path,
         metavar="DIR",
-        help="folder that searches may share: for the answers of a supernet's "
+        help="folder that searches may share: for the logits of a supernet's "
         "sub-networks (default: `answers` beside the supernet), or for a backbone's "
         "features and trained heads (default: `cache` in the folder of the search)",
     )

@@ -1,4 +1,4 @@
-"""`search supernet`: train a supernet, evaluate and extract its sub-networks."""
+"""`search supernet`: train a supernet; evaluate and extract its sub-networks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 def add(commands: CommandLine) -> None:
     """Declare the commands."""
     group = commands.group(
-        "supernet", "Train one network that contains the whole space, and use it."
+        "supernet", "Train and use one network that contains the whole search space."
     )
-    sub = group.command("train", train, "Train a supernet, or continue.")
-    sub.add_argument("folder", type=pathlib.Path, help="for the checkpoint and the log")
+    sub = group.command("train", train, "Train a supernet, or continue its training.")
+    sub.add_argument(
+        "folder", type=pathlib.Path, help="folder for the checkpoint and the log"
+    )
     _add_data(sub)
 
     def option(flag: str, kind: type, default: float, text: str) -> None:
@@ -33,10 +35,10 @@ def add(commands: CommandLine) -> None:
         sub.add_argument(flag, type=kind, default=default, help=text)
 
     option("--alone", int, 30, "epochs of the largest network alone")
-    option("--alone-rate", float, 0.1, "learning rate of these")
-    option("--together", int, 40, "epochs of all sub-networks after that")
-    option("--together-rate", float, 0.05, "learning rate of these")
-    option("--ramp", float, 3.0, "epochs until that learning rate is reached")
+    option("--alone-rate", float, 0.1, "learning rate in the epochs of --alone")
+    option("--together", int, 40, "epochs of all sub-networks together, after --alone")
+    option("--together-rate", float, 0.05, "learning rate in the epochs of --together")
+    option("--ramp", float, 3.0, "epochs until --together-rate is reached")
     option("--subnets", int, 2, "random sub-networks in a step")
     sub.add_argument(
         "--resolutions",
@@ -44,11 +46,11 @@ def add(commands: CommandLine) -> None:
         nargs="+",
         default=[32],
         metavar="R",
-        help="pixels; each step draws one of them (default: 32)",
+        help="resolutions in pixels; each step draws one of them (default: 32)",
     )
     option("--weight-decay", float, 3e-4, "coefficient of the L2 penalty")
     option("--batch-size", int, 128, "images in a step")
-    option("--seed", int, 1, "seed of everything")
+    option("--seed", int, 1, "random seed")
     sub.add_argument(
         "--teacher",
         type=pathlib.Path,
@@ -56,12 +58,12 @@ def add(commands: CommandLine) -> None:
         help="NumPy file (.npy) with a teacher's logits for the training images, "
         "(images, classes), or for them and their mirror images, (2, images, classes)",
     )
-    option("--teacher-share", float, 0.5, "weight of the teacher, beside the labels")
+    option("--teacher-share", float, 0.5, "weight of the teacher's logits, 0..1")
     sub.add_argument(
         "--initial",
         metavar="SUPERNET",
-        help="start from the weights of another supernet, such as an imported one, as "
-        "far as their shapes agree",
+        help="supernet to start from, such as an imported one; weights are copied "
+        "where their shapes agree",
     )
     sub.add_argument(
         "--train-images",
@@ -85,7 +87,7 @@ def add(commands: CommandLine) -> None:
         type=int,
         default=32,
         metavar="R",
-        help="of the default architectures, in pixels (default: 32)",
+        help="resolution of the default architectures, in pixels (default: 32)",
     )
 
     sub = group.command(
@@ -102,24 +104,30 @@ def add(commands: CommandLine) -> None:
     )
     sub.add_argument("checkpoint", type=pathlib.Path, metavar="FILE.pth")
     sub.add_argument(
-        "--out", type=pathlib.Path, required=True, metavar="FOLDER", help="to write"
+        "--out",
+        type=pathlib.Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder to write",
     )
     add_load(sub)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", default="cifar10", metavar="NAME", help="(default: cifar10)"
+        "--data", default="cifar10", metavar="NAME", help="data set (default: cifar10)"
     )
     add_data_dir(parser)
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="threads of TensorFlow"
+        "--threads", type=int, metavar="N", help="number of TensorFlow's threads"
     )
     add_load(parser)
 
 
 def _add_supernet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("supernet", metavar="SUPERNET", help="its name, file or folder")
+    parser.add_argument(
+        "supernet", metavar="SUPERNET", help="name, file or folder of a supernet"
+    )
     _add_data(parser)
     parser.add_argument(
         "--images",

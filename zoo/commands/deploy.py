@@ -26,11 +26,11 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "export",
         export,
-        "Write a folder that runs a network without TensorFlow, and skips.",
+        "Write a folder from which a network runs, and skips, without TensorFlow.",
         "The folder holds a file per segment, manifest.json, and run.py, which needs\n"
         "NumPy and ai-edge-litert or onnxruntime. The files are compared with the\n"
-        "model on the validation split of its data set, or on noise where the data\n"
-        "are not at hand. See docs/deploy.md.",
+        "model on the validation split of its data set, or on noise if the data are\n"
+        "not available. See docs/deploy.md.",
         keras=True,
     )
     shared.add_model(sub)
@@ -40,16 +40,17 @@ def add(commands: CommandLine) -> None:
     sub.add_argument(
         "--format",
         default="litert",
-        help="litert (the default) or onnx",
+        help="litert or onnx (default: litert)",
     )
     sub.add_argument(
         "--quantization",
-        help="float16, dynamic (weights in 8 bits) or int8 (features, too)",
+        help="float16, dynamic (weights in 8 bits) or int8 (weights and features in 8 "
+        "bits); default: none",
     )
     shared.add_data(sub)
     shared.add_stored_budget(sub)
     sub.add_argument(
-        "--images", type=int, metavar="N", help="use at most N images to verify with"
+        "--images", type=int, metavar="N", help="verify with at most N images"
     )
     add_json(sub)
 

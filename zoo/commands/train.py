@@ -1,4 +1,4 @@
-"""The commands train and logits: train a network; a teacher's logits, kept."""
+"""The commands train and logits: train a network; keep a teacher's logits."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def add(commands: CommandLine) -> None:
         "train",
         train,
         "Train a network and write a model folder.",
-        "Give the same command again after an interruption: it continues. The folder\n"
-        "gets config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
-        "the training's log.csv and checkpoint.\n\n"
+        "If training is interrupted, repeat the command to continue. The folder gets\n"
+        "config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
+        "log.csv and a checkpoint from the training.\n\n"
         f"Networks for --backbone:\n{_listed(backbones.BACKBONES.values())}",
         keras=True,
     )
@@ -52,47 +52,48 @@ def add(commands: CommandLine) -> None:
     network.add_argument(
         "--architecture",
         metavar="A.json",
-        help="train this architecture from random weights: a file that "
-        "zoo.Architecture.to_json wrote, or a model or its config.json",
+        help="architecture to train from random weights: a file that "
+        "zoo.Architecture.to_json wrote, a model, or a model's config.json",
     )
     network.add_argument(
         "--initial-weights",
         metavar="MODEL",
-        help="train this model further; on a data set other than its own, with new "
+        help="model to train further; on a data set other than its own, it gets new "
         "classifiers",
     )
     network.add_argument(
         "--backbone",
         metavar="NAME",
-        help="give exits to this network and train it: a name from the list above, or "
-        "a .keras file with a network of images in 0..255",
+        help="network to add exits to and train: a name from the list above, or a "
+        ".keras file with a network that takes images in 0..255",
     )
     sub.add_argument(
         "--exits",
         nargs="+",
         metavar="E",
-        help="of --backbone: how many, or the layers they follow; see zoo.cut_points "
-        "(default: 3, or fewer where there are fewer places)",
+        help="with --backbone: the number of exits, or the layers they follow; see "
+        "zoo.cut_points (default: 3, or fewer if there are fewer places)",
     )
     sub.add_argument(
         "--head",
         metavar="NAME",
-        help=f"of the exits of --backbone: {', '.join(heads.names())} (default: "
-        "linear, or token for a transformer)",
+        help=f"with --backbone: the head of each exit: {', '.join(heads.names())} "
+        "(default: linear, or token for a transformer)",
     )
     sub.add_argument(
         "--resolution",
         type=int,
         metavar="R",
-        help="height and width that --backbone resizes pictures to (default: its own)",
+        help="with --backbone: height and width to resize pictures to (default: the "
+        "network's own)",
     )
     shared.add_data(sub, own="the model's own, else digits")
     add_no_flip(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     sub.add_argument(
         "--recipe",
-        help=f"{', '.join(RECIPES)} (default: long; for --backbone the one that suits "
-        "it)",
+        help=f"training recipe: {', '.join(RECIPES)} (default: long; with --backbone, "
+        "the one that suits the network)",
     )
     for name, kind in CHANGES.items():
         flag = f"--{name.replace('_', '-')}"
@@ -102,16 +103,21 @@ def add(commands: CommandLine) -> None:
         type=float,
         nargs="+",
         metavar="W",
-        help="weight of each exit's loss, the final one last (default: all 1)",
+        help="weight of each exit's loss, the final exit last (default: all 1)",
     )
-    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     sub.add_argument(
         "--teacher",
         metavar="MODEL",
-        help="model to distil from, or its logits: an .npy file that `logits` wrote",
+        help="model to distil from, or an .npy file of its logits that `logits` wrote",
     )
     shared.add_budget(sub)
-    sub.add_argument("--note", action="append", default=[], help="a line for the card")
+    sub.add_argument(
+        "--note",
+        action="append",
+        default=[],
+        help="a line for the model card; may be repeated",
+    )
     add_load(sub)
     add_json(sub)
 
@@ -119,10 +125,10 @@ def add(commands: CommandLine) -> None:
         "logits",
         logits,
         "Write a model's logits for the training images, to distil from.",
-        "The file has the shape (images, 2, classes), in half precision: for every\n"
-        "training image and for its mirror image. `train --teacher FILE.npy` and\n"
-        "`search supernet train --teacher FILE.npy` read it, so that a large teacher\n"
-        "computes everything once instead of in every epoch.",
+        "The file holds the logits of every training image and its mirror image, in\n"
+        "half precision, with the shape (images, 2, classes). Both\n"
+        "`train --teacher FILE.npy` and `search supernet train --teacher FILE.npy`\n"
+        "read it, so a large teacher runs only once instead of in every epoch.",
         keras=True,
     )
     shared.add_model(sub)
