@@ -50,7 +50,10 @@ def add(commands: CommandLine) -> None:
     shared.add_data(sub)
     shared.add_stored_budget(sub)
     sub.add_argument(
-        "--images", type=int, metavar="N", help="verify with at most N images"
+        "--images",
+        type=int,
+        metavar="N",
+        help="verify, and calibrate int8, with at most N images",
     )
     add_json(sub)
 
