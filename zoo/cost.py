@@ -65,6 +65,18 @@ class Cost:
         return self.per_exit_with([threshold < 1 for threshold in thresholds])
 
 
+def check_convention(convention: str) -> None:
+    """Raise unless there is such a convention for counting MACs.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(
+            f"convention is {convention!r}; choose from {', '.join(CONVENTIONS)}."
+        )
+
+
 def macs(
     architecture: Architecture, num_classes: int, convention: str = "standard"
 ) -> Cost:
@@ -94,10 +106,7 @@ def macs(
         The rules of "aebnas" were established on the authors' published archive
         (arXiv 2512.10671).
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(
-            f"convention is {convention!r}; choose from {', '.join(CONVENTIONS)}."
-        )
+    check_convention(convention)
     if not isinstance(architecture, Architecture):
         kind = type(architecture).__name__
         raise TypeError(f"architecture is a {kind}; expected a zoo.Architecture.")

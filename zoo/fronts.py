@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo import exits
+from zoo.cost import check_convention
 from zoo.exits import OperatingPoint
 from zoo.names import unknown
 
@@ -56,13 +57,15 @@ def pareto(data: str, convention: str = "standard") -> Front:
         first.
 
     Raises:
-        ValueError: No pretrained model belongs to the data set.
+        ValueError: No pretrained model belongs to the data set, or the convention is
+            unknown.
 
     Example:
         >>> model = zoo.pareto("cifar10").best(max_macs=3e6)
     """
     from zoo import registry
 
+    check_convention(convention)
     found = [registry.record(name) for name in registry.list_models()]
     noted = {
         record.name: record.data

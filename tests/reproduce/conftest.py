@@ -63,6 +63,7 @@ class Guess:
         if not isinstance(architecture, zoo.Architecture):
             architecture = zoo.Architecture.from_dict(architecture)
         self.architecture, self.num_classes = architecture, num_classes
+        self.crop = crop
         self.macs = zoo.macs(architecture, num_classes)
         own = tuple(t for t in architecture.thresholds if t < 1)
         self.thresholds = own if thresholds is None else tuple(thresholds)
