@@ -6,6 +6,7 @@ whether a mirrored image keeps its class, may be there, too.
 
 from __future__ import annotations
 
+import io
 import os
 import pathlib
 from collections.abc import Mapping
@@ -13,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from zoo import files
+
 _PARTS = ("train", "test")
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "flip")
+
+
+def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name to an `.npz` file, whole or not at all."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    files.write_bytes(path, file.getvalue())
 
 
 def find(name: str, folder: str | os.PathLike | None) -> pathlib.Path | None:

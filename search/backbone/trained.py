@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 
 from search.backbone.features import BATCH, Features, Form, form_of, parts_of
-from zoo import files, graph, training
+from zoo import files, graph, npz, training
 from zoo.data import Split
 from zoo.heads import Head
 from zoo.model import EarlyExitModel
@@ -122,9 +121,7 @@ class TrainedHeads:
 def _write(path: pathlib.Path, head: TrainedHead, about: str) -> None:
     numbered = {f"weight{i}": each for i, each in enumerate(head.weights)}
     told = np.array([head.seconds, head.images_per_second])
-    buffer = io.BytesIO()
-    np.savez(buffer, about=np.array(about), told=told, logits=head.logits, **numbered)
-    files.write_bytes(path, buffer.getvalue())
+    npz.write(path, {"about": about, "told": told, "logits": head.logits, **numbered})
 
 
 def _read(path: pathlib.Path) -> TrainedHead:

@@ -7,7 +7,6 @@ images, and on nothing else: one folder serves every method, seed and threshold.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import files
+from zoo import files, npz
 from zoo.architecture import Architecture
 
 FORMAT = 1
@@ -63,10 +62,8 @@ class Answers:
                 kept = np.asarray(measure()).astype(np.float16)
             if not np.isfinite(kept).all():
                 raise FloatingPointError("A logit is not finite.")
-            file = io.BytesIO()
-            np.savez(file, logits=kept, description=np.array(description))
             files.make_folder(self.folder)
-            files.write_bytes(path, file.getvalue())
+            npz.write(path, {"logits": kept, "description": description})
         return kept.astype(np.float32)
 
     def _description(self, architecture: Architecture) -> str:

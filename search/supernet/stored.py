@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pathlib
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import files, records, weights
+from zoo import npz, records, weights
 from zoo.names import unknown
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"  # NAME.npz
@@ -75,28 +74,31 @@ def read(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], About]:
         ValueError: The file is no archive of arrays.
     """
     path = path_of(name)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {
-                key.removeprefix(PREFIX): arrays[key]
-                for key in arrays.files
-                if key.startswith(PREFIX)
-            }
-            text = str(arrays["about"]) if "about" in arrays.files else None
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is no supernet: {error}") from error
+    found, text = _read(path, PREFIX)
     return found, _about(path, text)
 
 
 def about(name: str | os.PathLike) -> About:
     """What is known of a supernet; errors as for `read`. Its weights are not read."""
     path = path_of(name)
+    _, text = _read(path, None)
+    return _about(path, text)
+
+
+def _read(
+    path: pathlib.Path, prefix: str | None
+) -> tuple[dict[str, np.ndarray], str | None]:
+    """The arrays below a prefix (None: no arrays), and what a file says of itself."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            text = str(arrays["about"]) if "about" in arrays.files else None
+            found = {
+                key.removeprefix(prefix): arrays[key]
+                for key in arrays.files
+                if prefix is not None and key.startswith(prefix)
+            }
+            return found, str(arrays["about"]) if "about" in arrays.files else None
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise ValueError(f"{path} is no supernet: {error}") from error
-    return _about(path, text)
 
 
 def _about(path: pathlib.Path, text: str | None) -> About:
@@ -135,9 +137,7 @@ def write(
         dtype: Precision in the file.
     """
     halved = {name: np.asarray(value, dtype) for name, value in values.items()}
-    file = io.BytesIO()
-    np.savez(file, **arrays(halved, about))
-    files.write_bytes(path, file.getvalue())
+    npz.write(path, arrays(halved, about))
 
 
 def digest(values: Mapping[str, np.ndarray]) -> str:

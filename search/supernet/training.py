@@ -24,7 +24,7 @@ from search.supernet import choices, elastic, notes, shared, stored
 from search.supernet.batches import Batches
 from search.supernet.plan import Plan
 from search.supernet.stored import About
-from zoo import files
+from zoo import files, npz
 from zoo.backends import KeepFreedMemory
 from zoo.data import Dataset
 from zoo.weights import digest
@@ -251,15 +251,7 @@ class Trainer:
         arrays = stored.arrays(self.values(), self.about)
         for name, momentum in zip(self.names, self.momentum):
             arrays[f"momentum/{name}"] = momentum.numpy()
-        file = io.BytesIO()
-        np.savez(
-            file,
-            step=state.step,
-            seconds=state.seconds,
-            sums=state.sums,
-            **arrays,
-        )
-        files.write_bytes(path, file.getvalue())
+        npz.write(path, {**vars(state), **arrays})
 
     def restore(self, arrays: Any) -> _State:
         """Take over what `save` wrote."""
