@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo import exits, measure, registry, training
+from zoo import exits, measure, registry, training, weights
 from zoo.checks import check_number, check_target
 from zoo.cost import Cost
 from zoo.data import Dataset
@@ -61,6 +61,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     notes: Sequence[str] = (),
     facts: dict[str, Any] | None = None,
+    weight_bits: int = 16,
     validate: bool = True,
     verbose: str | int = "auto",
 ) -> Fitted:
@@ -89,6 +90,7 @@ def fit(
         callbacks: More of Keras's callbacks for the training.
         notes: Sentences for the model's card.
         facts: More facts about the training, for its card.
+        weight_bits: Precision of the saved kernels; see `zoo.save`.
         validate: Whether to measure the validation split after every epoch.
         verbose: Keras's: "auto" or 1 shows a progress bar, 2 a line per epoch, 0
             nothing.
@@ -114,6 +116,7 @@ def fit(
     if target_macs is not None:
         check_target("target_macs", target_macs)
     exits.check_grid(model.num_exits)
+    weights.check_bits(weight_bits)
     chosen_by = None
     if max_macs is not None:
         choose, chosen_by = measure.within(max_macs), {"max_macs": round(max_macs)}
@@ -147,8 +150,9 @@ def fit(
             thresholds=chosen_by and chosen_by | {"convention": convention},
             seconds=trained.seconds,
             images_per_second=trained.images_per_second,
+            weight_bits=weight_bits,
         )
-        record = registry.save(model, folder, dataset, noted, notes)
+        record = registry.save(model, folder, dataset, noted, notes, weight_bits)
     return Fitted(
         trained,
         exits.evaluate(logits, labels, cost, model.thresholds, model.exit_rule),

@@ -3,6 +3,9 @@
 Keras's own weight files name a group by the class and the order of its layer, so that
 renaming a class breaks them, and reordering layers of equal shapes loads the wrong
 weights silently. Here a weight is found by its layer's name, or not at all.
+
+A large kernel may be stored in 8 bits: `dense/kernel` then holds integers, and
+`dense/kernel:scale` what to multiply them by, a number per output channel.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ import numpy as np
 
 from zoo.files import write_bytes
 
-FORMAT = 2
+FORMAT = 3  # 2 had no scales
+SCALE = ":scale"
+WEIGHT_BITS = (8, 16, 32)
+LARGE = 8_192  # values in a kernel; rounding smaller ones saves little and costs more
 
 
 def arrays(model: Any) -> dict[str, np.ndarray]:
@@ -107,9 +113,9 @@ def loads(data: bytes, where: str) -> tuple[dict[str, np.ndarray], dict[str, Any
             f"{where} has format {format}, and this version reads up to {FORMAT}. "
             "Update aebnas-keras to read it."
         )
-    if format < FORMAT:
+    if format == 1:
         found = _from_keras(data)
-    return found, attributes
+    return decoded(found, where), attributes
 
 
 def save(path: str | os.PathLike, model: Any) -> None:
@@ -166,26 +172,75 @@ def _is_finite(value: np.ndarray) -> bool:
     )
 
 
-def stored(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays as a model folder keeps them: kernels in half precision.
+def stored(
+    values: Mapping[str, np.ndarray], weight_bits: int = 16
+) -> dict[str, np.ndarray]:
+    """Arrays as a file of weights keeps them, which `decoded` turns back.
 
     Vectors, such as those of batch normalisation, and kernels that overflow half
     precision stay as they are.
 
+    Args:
+        values: Arrays by path.
+        weight_bits: 32 to keep everything; 16 for kernels in half precision; 8 to
+            round kernels of at least `LARGE` values, depthwise ones apart, to integers
+            with a scale per output channel, the other kernels being in half precision.
+
     Raises:
-        ValueError: A weight is NaN or infinite.
+        ValueError: A weight is NaN or infinite, or there is no such precision.
     """
-    return {path: _stored(path, value) for path, value in values.items()}
+    check_bits(weight_bits)
+    found: dict[str, np.ndarray] = {}
+    for path, value in values.items():
+        if value.dtype != np.float32:
+            found[path] = value
+            continue
+        if not np.isfinite(value).all():
+            raise ValueError(f"The weights {path} hold NaN or infinite values.")
+        if weight_bits == 8 and _is_large(value):
+            largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
+            scale = np.maximum(largest / 127, np.finfo(np.float32).tiny)
+            found[path] = np.round(value / scale).astype(np.int8)
+            found[path + SCALE] = scale
+        else:
+            found[path] = value if weight_bits == 32 else _halved(value)
+    return found
 
 
-def _stored(path: str, value: np.ndarray) -> np.ndarray:
-    if value.dtype != np.float32:
-        return value
-    if not np.isfinite(value).all():
-        raise ValueError(f"The weights {path} hold NaN or infinite values.")
+def check_bits(weight_bits: int) -> None:
+    """Raise if weights cannot be stored in so many bits."""
+    if weight_bits not in WEIGHT_BITS:
+        raise ValueError(f"weight_bits is {weight_bits!r}; expected 8, 16 or 32.")
+
+
+def _is_large(value: np.ndarray) -> bool:
+    """Whether it is a kernel to round; a depthwise one ends in its multiplier, 1."""
+    return value.ndim > 1 and value.shape[-1] > 1 and value.size >= LARGE
+
+
+def _halved(value: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         half = value.astype(np.float16)
     return half if value.ndim > 1 and np.isfinite(half).all() else value
+
+
+def decoded(values: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """The arrays that `stored` was given, as far as it kept them.
+
+    Raises:
+        ValueError: A scale has no kernel, or not one number per output channel.
+    """
+    found = {path: v for path, v in values.items() if not path.endswith(SCALE)}
+    for path in values.keys() - found.keys():
+        kernel, scale = found.get(path.removesuffix(SCALE)), values[path]
+        if (
+            kernel is None
+            or (kernel.dtype.kind, scale.dtype.kind) != ("i", "f")
+            or scale.shape != kernel.shape[-1:]
+        ):
+            raise ValueError(f"{where} is damaged: {path!r} does not fit a kernel.")
+        found[path.removesuffix(SCALE)] = kernel.astype(np.float32) * scale
+    return found
 
 
 def digest(values: Iterable[np.ndarray]) -> str:

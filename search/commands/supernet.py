@@ -249,7 +249,7 @@ def import_checkpoint(options: argparse.Namespace) -> None:
 
     weights, _ = once_for_all.read(options.checkpoint)
     path = make_folder(options.out) / stored.WEIGHTS
-    stored.write(path, weights, once_for_all.ABOUT, "float32")
+    stored.write(path, weights, once_for_all.ABOUT, 32)
     print(
         f"Wrote {path}. Its exits are not trained: start a training from it with "
         "`search supernet train --initial`."

@@ -107,9 +107,9 @@ class Supernet:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def save(self, path: str | os.PathLike, dtype: str = "float16") -> None:
+    def save(self, path: str | os.PathLike, weight_bits: int = 16) -> None:
         """Write the weights as a NumPy archive, in half precision by default."""
-        stored.write(path, self.values(), self.about, dtype)
+        stored.write(path, self.values(), self.about, weight_bits)
 
     def values(self) -> dict[str, np.ndarray]:
         """The weights by name."""

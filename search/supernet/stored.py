@@ -75,7 +75,7 @@ def read(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], About]:
     """
     path = path_of(name)
     found, text = _read(path, PREFIX)
-    return found, _about(path, text)
+    return weights.decoded(found, str(path)), _about(path, text)
 
 
 def about(name: str | os.PathLike) -> About:
@@ -126,7 +126,7 @@ def write(
     path: str | os.PathLike,
     values: Mapping[str, np.ndarray],
     about: About,
-    dtype: str = "float16",
+    weight_bits: int = 16,
 ) -> None:
     """Write a supernet, whole or not at all.
 
@@ -134,10 +134,9 @@ def write(
         path: A name in `.npz`.
         values: The shared weights by name.
         about: What is known of them.
-        dtype: Precision in the file.
+        weight_bits: Precision of kernels in the file; see `zoo.weights.stored`.
     """
-    halved = {name: np.asarray(value, dtype) for name, value in values.items()}
-    npz.write(path, arrays(halved, about))
+    npz.write(path, arrays(weights.stored(values, weight_bits), about))
 
 
 def digest(values: Mapping[str, np.ndarray]) -> str:

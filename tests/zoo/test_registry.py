@@ -100,6 +100,20 @@ def test_kernels_survive_in_half_precision_and_vectors_exactly(saved):
         np.testing.assert_array_equal(after, before, err_msg=one.path)
 
 
+def test_a_model_stored_in_8_bits_is_measured_as_stored(plain, dataset, tmp_path):
+    full = zoo.save(plain, tmp_path / "full")
+    record = zoo.save(plain, tmp_path / "small", dataset, weight_bits=8)
+    assert record.weights.bytes < 0.75 * full.weights.bytes
+    loaded = zoo.load(tmp_path / "small")
+    found = loaded.predict(dataset.test.images, verbose=0)
+    measured = exits.evaluate(
+        found, dataset.test.labels, loaded.macs, loaded.thresholds, loaded.exit_rule
+    )
+    assert measured.accuracy == record.results["test"].accuracy
+    before = plain.predict(dataset.test.images, verbose=0)
+    np.testing.assert_allclose(found, before, rtol=0, atol=0.05 * np.abs(before).max())
+
+
 def test_logits_survive(saved, dataset):
     images = dataset.test.images[:8]
     before, after = (as_numpy(m(images)) for m in (saved.model, saved.loaded))

@@ -32,7 +32,7 @@ def test_a_file_is_keyed_by_the_names_of_layers(generic, tmp_path):
     model = generic()
     weights.save(tmp_path / "weights.h5", model)
     with h5py.File(tmp_path / "weights.h5") as file:
-        assert file.attrs["format"] == weights.FORMAT == 2
+        assert file.attrs["format"] == weights.FORMAT == 3
         named = {layer.name for layer in model.layers if layer.weights}
         assert set(file) == named
         kernel = model.get_layer("block2").get_weights()[0]
@@ -180,8 +180,8 @@ def test_half_a_file_is_damaged(generic, tmp_path):
 
 def test_a_file_of_a_newer_version_says_so(generic, tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
-        file.attrs["format"] = 3
-    with pytest.raises(ValueError, match="has format 3, and this .* reads up to 2"):
+        file.attrs["format"] = 4
+    with pytest.raises(ValueError, match="has format 4, and this .* reads up to 3"):
         weights.load(tmp_path / "weights.h5", generic())
 
 
@@ -227,6 +227,46 @@ def test_kernels_are_stored_in_half_precision_unless_they_overflow():
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match="weights a/bias hold NaN or infinite"):
             weights.stored({"a/bias": np.array([bad], np.float32)})
+
+
+def test_large_kernels_can_be_stored_in_8_bits_with_a_scale_per_channel():
+    rng = np.random.default_rng(1)
+    given = {
+        "a/kernel": rng.normal(size=(3, 3, 40, 40)) * 10 ** rng.normal(size=40),
+        "depthwise/kernel": rng.normal(size=(7, 7, 400, 1)),
+        "small/kernel": rng.normal(size=(20, 20)),
+        "a/gamma": rng.normal(size=9_000),
+        "zero/kernel": np.zeros((100, 100)),
+    }
+    given = {path: value.astype(np.float32) for path, value in given.items()}
+    data = weights.dumps(weights.stored(given, weight_bits=8))
+    with h5py.File(io.BytesIO(data)) as file:
+        assert {path: file[path].dtype.name for path in given} == {
+            **{"a/kernel": "int8", "zero/kernel": "int8", "a/gamma": "float32"},
+            **{"depthwise/kernel": "float16", "small/kernel": "float16"},
+        }
+    found, _ = weights.loads(data, "it")
+    largest = np.abs(given["a/kernel"]).max((0, 1, 2))
+    assert (np.abs(found["a/kernel"] - given["a/kernel"]) <= largest / 253).all()
+    for path in given.keys() - {"a/kernel"}:
+        np.testing.assert_allclose(found[path], given[path], rtol=1e-3, atol=1e-4)
+    assert set(weights.stored(given, 32)) == set(given)
+    with pytest.raises(ValueError, match="weight_bits is 4; expected 8, 16 or 32"):
+        weights.stored(given, 4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"a:scale": np.ones(2, np.float32)},
+        {"a": np.ones((3, 2), np.int8), "a:scale": np.ones(3, np.float32)},
+        {"a": np.ones((3, 2), np.int8), "a:scale": np.ones(2, np.int8)},
+        {"a": np.ones((3, 2), np.float32), "a:scale": np.ones(2, np.float32)},
+    ],
+)
+def test_a_scale_that_fits_no_kernel_is_damage(wrong):
+    with pytest.raises(ValueError, match="it is damaged: 'a:scale' does not fit"):
+        weights.loads(weights.dumps(wrong), "it")
 
 
 def hostile(kind, path):

@@ -113,6 +113,14 @@ def add(commands: CommandLine) -> None:
     )
     shared.add_budget(sub)
     sub.add_argument(
+        "--weight-bits",
+        type=int,
+        choices=(8, 16, 32),
+        default=16,
+        help="precision of the saved kernels; 8, for large kernels alone, halves the "
+        "file (default: 16)",
+    )
+    sub.add_argument(
         "--note",
         action="append",
         default=[],
@@ -186,6 +194,7 @@ def train(options: argparse.Namespace) -> None:
         target_macs=options.target_macs,
         convention=options.convention,
         notes=options.note,
+        weight_bits=options.weight_bits,
         facts={
             "initial_weights": options.initial_weights,
             **{name: getattr(options, name) for name in OF_BACKBONE},

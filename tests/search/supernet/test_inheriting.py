@@ -56,7 +56,7 @@ def searched(supernet, dataset, tmp_path_factory):
     """A finished search of two candidates, and its supernet's file."""
     folder = tmp_path_factory.mktemp("inherit")
     (folder / "net").mkdir()
-    supernet.save(folder / "net" / stored.WEIGHTS, "float32")
+    supernet.save(folder / "net" / stored.WEIGHTS, 32)
     sought = settings(folder / "net")
     run(sought, folder / "s", dataset=dataset)
     return folder

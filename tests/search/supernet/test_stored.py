@@ -34,6 +34,11 @@ def test_what_is_written_is_read(tmp_path):
     assert found == stored.about(tmp_path / "s.npz") == about
     assert values["b"].dtype == np.float16
     assert all(np.array_equal(values[name], VALUES[name]) for name in VALUES)
+    large = {"c": np.outer(np.arange(100), np.arange(1, 101)).astype(np.float32)}
+    stored.write(tmp_path / "s.npz", large, about, weight_bits=8)
+    np.testing.assert_allclose(
+        stored.read(tmp_path / "s.npz")[0]["c"], large["c"], 0, 40
+    )
 
 
 def test_a_checkpoint_of_the_first_version_is_explained_by_its_training(tmp_path):
