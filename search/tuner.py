@@ -90,8 +90,8 @@ class EarlyExitTuner(TrialTuner):
         """Train and measure a trial's candidate; see `TrialTuner.evaluate`."""
         candidates.remove(folder)
         try:
-            architecture = self.space.decode(self.space.from_values(values))
-            model, record = self.train(architecture, trial)
+            candidate = self.space.decode(self.space.from_values(values))
+            model, record = self.train(candidate, trial)
             fronts = candidates.on_fronts(
                 [*candidates.read_completed(self.project_dir), record],
                 self.objectives,
@@ -99,9 +99,13 @@ class EarlyExitTuner(TrialTuner):
             )
             candidates.write(folder, record, model if trial in fronts else None)
         finally:
-            keras.backend.clear_session()
-            gc.collect()
+            self.free_memory()
         return record.metrics
+
+    def free_memory(self) -> None:
+        """Free what a candidate leaves behind."""
+        keras.backend.clear_session()
+        gc.collect()
 
     def train(
         self, architecture: Architecture, trial: str

@@ -12,7 +12,7 @@ import pathlib
 import runpy
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -209,6 +209,12 @@ def show_progress(text: str) -> None:
     """Put a text in place of the last one on standard error, if that is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def listed(summaries: Mapping[str, str]) -> str:
+    """Lines of a command's help: a name and what it means in each."""
+    width = max(map(len, summaries))
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in summaries.items())
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from search import candidates, metrics
+from search import metrics
 from search.backbone import places
 from search.backbone.candidates import set_heads
 from search.backbone.features import CacheRecord, Features
@@ -80,18 +80,9 @@ class ExitTuner(EarlyExitTuner):
         features.make(wanted, shapes)
         return TrainedHeads(features, shapes, self.recipe, self.seed)
 
-    def evaluate(
-        self, trial: str, values: dict[str, Any], folder: pathlib.Path
-    ) -> dict[str, float]:
-        """Train the heads that are new and measure; see `TrialTuner.evaluate`."""
-        candidates.remove(folder)
-        try:
-            chosen = self.space.decode(self.space.from_values(values))
-            model, record = self.train(chosen, trial)
-            candidates.write(folder, record, model)
-        finally:
-            gc.collect()
-        return record.metrics
+    def free_memory(self) -> None:
+        """Free what a candidate leaves behind; Keras keeps the backbone."""
+        gc.collect()
 
     def train(
         self, exits_at: Mapping[str, Head], trial: str

@@ -21,6 +21,7 @@ from zoo.terminal import (
     add_load,
     add_no_flip,
     add_size,
+    listed,
     process,
     program,
 )
@@ -39,8 +40,8 @@ def add(commands: CommandLine) -> None:
     """Declare the command."""
     summary = "Run a search, or continue it."
     details = DETAILS.format(
-        methods=_listed({name: m.summary for name, m in methods.METHODS.items()}),
-        metrics=_listed(
+        methods=listed({name: m.summary for name, m in methods.METHODS.items()}),
+        metrics=listed(
             {
                 name: f"{metric.direction}: {metric.summary}"
                 for name, metric in metrics.METRICS.items()
@@ -260,8 +261,3 @@ def _with_options(message: str, options: argparse.Namespace) -> str:
         lambda found: _option(found[1], options),
         message,
     )
-
-
-def _listed(lines: dict[str, str]) -> str:
-    width = max(map(len, lines))
-    return "\n".join(f"  {name:{width}}  {text}" for name, text in lines.items())

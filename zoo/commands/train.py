@@ -6,7 +6,6 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from zoo import backbones, heads
@@ -16,6 +15,7 @@ from zoo.terminal import (
     add_json,
     add_load,
     add_no_flip,
+    listed,
     print_json,
     print_table,
 )
@@ -45,7 +45,8 @@ def add(commands: CommandLine) -> None:
         "If training is interrupted, repeat the command to continue. The folder gets\n"
         "config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
         "log.csv and a checkpoint from the training.\n\n"
-        f"Networks for --backbone:\n{_listed(backbones.BACKBONES.values())}",
+        "Networks for --backbone:\n"
+        + listed({name: b.summary for name, b in backbones.BACKBONES.items()}),
         keras=True,
     )
     network = sub.add_mutually_exclusive_group(required=True)
@@ -243,10 +244,6 @@ def logits(options: argparse.Namespace) -> None:
     found = teachers.teacher_logits(model, dataset)
     teachers.save(path, found)
     print(f"Saved; distil from it with zoo train --teacher {path}.")
-
-
-def _listed(known: Iterable[backbones.Backbone]) -> str:
-    return "\n".join(f"  {each.name:6} {each.summary}" for each in known)
 
 
 def _attached(options: argparse.Namespace, dataset: Dataset) -> EarlyExitModel:
