@@ -232,3 +232,16 @@ def test_a_backbone_is_read_from_a_keras_file(tmp_path, classifier):
 def test_the_vision_transformer_is_one():
     model = backbones.get("vit").build(16)
     assert model.output_shape == (None, 16, 96)
+
+
+def test_a_vision_transformer_is_as_large_as_published():
+    """ViT-B/16 has 86 M parameters and 17.6 G MACs; its twelve blocks are alike."""
+
+    def counted(depth):
+        network = backbones.vit(224, 16, 768, depth, 12, 3072)
+        return np.array([zoo.cut_points(network)[-1].macs, network.count_params()])
+
+    one, two = counted(1), counted(2)
+    macs, parameters = one + 11 * (two - one)
+    assert macs == pytest.approx(17.6e9, rel=0.03)
+    assert parameters == pytest.approx(86e6, rel=0.03)
