@@ -38,6 +38,10 @@ class Scale:
         train_images: Training images to use; None: all.
         resolutions: Resolutions to choose from; empty: all.
         same_training: Whether all methods train by `recipe`, NACHOS too.
+        inherited: Whether candidates inherit their weights from the supernet
+            `aebnas_DATA` and are not trained.
+        tuning_epochs: Epochs that the reported candidate is trained further, by
+            `recipe`.
         data: Data set that stands in for the experiment's; None: its own.
     """
 
@@ -51,6 +55,8 @@ class Scale:
     train_images: int | None = None
     resolutions: tuple[int, ...] = ()
     same_training: bool = False
+    inherited: bool = False
+    tuning_epochs: int = 0
     data: str | None = None
 
 
@@ -73,6 +79,16 @@ SCALES = {
         train_images=5000,
         resolutions=(32,),
         same_training=True,
+    ),
+    "inherited": Scale(
+        "the paper's 340 candidates, of 32 pixels and with weights inherited from a "
+        "supernet, and 5 epochs of training for the one that is reported",
+        trials=340,
+        initial_trials=100,
+        recipe="paper",
+        resolutions=(32,),
+        inherited=True,
+        tuning_epochs=5,
     ),
     "paper": Scale(
         "the paper's 340 candidates of 5 epochs and its kind of surrogate, but from "
@@ -139,6 +155,7 @@ class Experiment:
             recipe=size.recipe,
             recipe_changes=changes,
             train_images=size.train_images,
+            supernet=f"aebnas_{self.data}" if size.inherited else None,
         )
 
 
@@ -175,6 +192,29 @@ for _prefix, _data, _target in (
         ("static", "Static NAS"),
     ):
         register(Experiment(f"{_prefix}_{_method}", _method, _data, _target, _system))
+
+# At three times the MACs, once each.
+for _method, _system in (
+    ("aebnas", "AEBNAS"),
+    ("edanas", "EDANAS"),
+    ("nachos", "NACHOS"),
+):
+    register(
+        Experiment(
+            f"cifar10_{_method}_7m",
+            *(_method, "cifar10", 7.5e6, f"{_system}, 7.5 M"),
+            seeds=(1,),
+        )
+    )
+
+# The ablation of what is searched: the same search with every branch as EDANAS's.
+register(
+    Experiment(
+        "cifar10_fixed_branches",
+        *("aebnas", "cifar10", 2.44e6, "AEBNAS, fixed branches"),
+        {"head": "fixed"},
+    )
+)
 
 # The ablation of threshold tuning: the same search with thresholds given.
 for _name, _threshold in (("01", 0.1), ("02", 0.2)):

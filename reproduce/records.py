@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
+from zoo.exits import Evaluation
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
 from zoo.speeds import BenchmarkRecord
@@ -40,11 +41,14 @@ class Selected:
 
     Attributes:
         trial: Which of the search.
-        test: Measured on the test split.
+        test: Measured on the test split, after any further training.
+        tuned: Measured on the validation split after it was trained further, for as
+            many epochs as its scale says; None: it was not.
     """
 
     trial: str
     test: Report
+    tuned: Evaluation | None = records.added()
 
 
 @record("run", format=2, upgrade=upgrade_search)

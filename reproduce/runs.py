@@ -20,14 +20,18 @@ from reproduce.records import (
     Selected,
     check_folder,
 )
+from search import methods
 from search.candidates import load_candidate
-from zoo import data, records
+from search.tuner import threshold_choice
+from zoo import data, measure, pipeline, records, training
 from zoo.exits import paper_score
 from zoo.files import write_text
 from zoo.measure import predict, report
 
 EXPERIMENTS = "experiments"  # in a folder of records
 WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
+TUNED = "tuned"  # likewise, the reported candidate after further training
+ANSWERS = "answers"  # beside these folders, what a supernet's candidates answered
 
 
 def run(
@@ -64,13 +68,14 @@ def run(
         folder,
         data_dir=data_dir,
         on_trial=_timed(folder / WALL_SECONDS, on_trial),
+        cache=folder.parent / ANSWERS if settings.supernet else None,
     )
     found = search.record(folder)
     record = RunRecord(
         **vars(found),
         experiment=name,
         scale=scale,
-        selected=_selected(found, folder, data_dir),
+        selected=_selected(found, folder, data_dir, SCALES[scale].tuning_epochs),
         wall_seconds=round(_seconds(folder / WALL_SECONDS), 1),
     )
     path = pathlib.Path(results) / EXPERIMENTS / scale / f"{stem}.json"
@@ -114,13 +119,36 @@ def _selected(
     record: SearchRecord,
     folder: pathlib.Path,
     data_dir: str | os.PathLike | None,
+    epochs: int,
 ) -> Selected:
-    """The reported trial, measured on the test split."""
+    """The reported trial, trained for some epochs more, measured on the test split."""
     trial = choose(record)
-    dataset = data.load(record.settings.data, data_dir)
+    settings = record.settings
+    dataset = data.load(settings.data, data_dir)
     model = load_candidate(folder / f"trial_{trial}")
+    tuned = None
+    if epochs:
+        recipe = training.recipe(settings.recipe, epochs=epochs)
+        tuned = pipeline.fit(
+            model,
+            dataset,
+            recipe,
+            folder / TUNED,
+            seed=settings.seed,
+            choose=_choice(settings),
+            convention=settings.convention,
+            verbose=0,
+        ).validation
     logits = predict(model, dataset.test.images)
-    return Selected(trial, report(model, logits, dataset.test.labels))
+    return Selected(trial, report(model, logits, dataset.test.labels), tuned)
+
+
+def _choice(settings: search.Settings) -> measure.Choice | None:
+    """How the thresholds of a candidate are chosen; None: by its genes."""
+    space, limit = settings.search_space(), methods.get(settings.method).macs_as
+    if not space.tune_thresholds:
+        return None
+    return threshold_choice(space.thresholds, settings.target_macs, limit == "limit")
 
 
 def load(

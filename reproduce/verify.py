@@ -311,7 +311,7 @@ def _run(where: str, record: RunRecord) -> Iterator[Comparison]:
         c: macs(candidate.network, candidate.num_classes, c) for c in CONVENTIONS
     }
     yield from _report(f"{where}, selected on test", selected.test, counted)
-    thresholds = candidate.evaluation.thresholds
+    thresholds = (selected.tuned or candidate.evaluation).thresholds
     yield f"{where}: selected thresholds", selected.test.thresholds, thresholds
 
 

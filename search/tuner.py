@@ -16,12 +16,13 @@ from search.metrics import Measurement
 from search.records import CandidateRecord, Training
 from search.space import SearchSpace
 from search.strategies import Strategy, scratch
-from zoo import exits, training
+from zoo import exits, measure, training
 from zoo.architecture import Architecture
 from zoo.classifier import EarlyExitClassifier
 from zoo.cost import Cost
 from zoo.data import Dataset
 from zoo.exits import OperatingPoint
+from zoo.measure import Choice
 
 
 class EarlyExitTuner(TrialTuner):
@@ -82,6 +83,7 @@ class EarlyExitTuner(TrialTuner):
         self.strategy = strategy
         self.latency_batch_size = latency_batch_size
         self.seed = seed
+        self._tuned = threshold_choice(space.thresholds, target_macs, target_is_limit)
         super().__init__(oracle, directory)
 
     def evaluate(
@@ -166,15 +168,6 @@ class EarlyExitTuner(TrialTuner):
             frontier=fitted.frontier,
         )
 
-    def _tuned(self, logits: Any, labels: Any, cost: Cost, rule: str) -> OperatingPoint:
-        """The thresholds to use, of those that the space offers."""
-        data = (logits, labels, cost, self.space.thresholds)
-        if not self.target_is_limit or self.target_macs is None:
-            return exits.tune_thresholds(*data, self.target_macs, rule)
-        points = exits.frontier(*data, rule)
-        within = [p for p in points if p.average_macs <= self.target_macs]
-        return within[-1] if within else points[0]
-
     def load_model(self, trial: Any) -> EarlyExitClassifier:
         """The trained model of a keras-tuner trial on a front, its thresholds set.
 
@@ -188,3 +181,25 @@ class EarlyExitTuner(TrialTuner):
         candidates.keep_front_weights(
             self.project_dir, self.objectives, self.constraints
         )
+
+
+def threshold_choice(
+    values: Any, target_macs: float | None, is_limit: bool = False
+) -> Choice:
+    """How a search chooses the thresholds of a candidate.
+
+    Args:
+        values: Thresholds to try at each exit; see `zoo.exits.frontier`.
+        target_macs: Average MACs to aim at, a count; None: accuracy only.
+        is_limit: Whether `target_macs` must not be exceeded. If no setting is cheap
+            enough, the cheapest is chosen.
+    """
+    if not is_limit or target_macs is None:
+        return measure.towards(target_macs, values)
+
+    def within(logits: Any, labels: Any, cost: Cost, rule: str) -> OperatingPoint:
+        points = exits.frontier(logits, labels, cost, values, rule)
+        found = [p for p in points if p.average_macs <= target_macs]
+        return found[-1] if found else points[0]
+
+    return within

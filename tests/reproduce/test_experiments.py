@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import search
-from reproduce import experiments, runs
+import zoo
+from reproduce import experiments, runs, verify
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS, SCALES, Experiment
 from reproduce.records import RESULTS, RunRecord
+from search import running
 from search.candidates import load_candidate
 from zoo import FixedBranch, data, exits, macs, records, training
 from zoo.exits import paper_score
@@ -30,6 +32,59 @@ def done(request, ran):
 
 def architectures(record):
     return [candidate.network for candidate in record.candidates]
+
+
+# With inherited weights
+
+
+@pytest.fixture
+def inheriting(tmp_path, first_digits, untrained, monkeypatch):
+    """Experiments inherit from an untrained supernet, and try one candidate."""
+    pytest.importorskip("tensorflow")
+    from search.supernet import stored
+    from search.supernet.network import Supernet
+
+    digits = first_digits(train=16, validation=24, test=12)
+    for module in (runs.data, running.data):
+        monkeypatch.setattr(module, "load", lambda *_, **__: digits)
+    small = dataclasses.replace(
+        SCALES["inherited"], trials=1, initial_trials=1, train_images=16, data="digits"
+    )
+    monkeypatch.setitem(SCALES, "inherited", small)
+    monkeypatch.setattr(stored, "PRETRAINED", tmp_path)
+    about = stored.About(resolutions=(32,))
+    weights = Supernet.random(10, 3).values()
+    Supernet(weights, about).save(tmp_path / "aebnas_cifar10.npz")
+    return digits
+
+
+def test_a_candidate_of_inherited_weights_is_trained_further_and_reported(
+    inheriting, tmp_path, call, run_arguments, monkeypatch
+):
+    recipes = []
+    train = training.train
+    monkeypatch.setattr(
+        training, "train", lambda *a, **k: recipes.append(a[2]) or train(*a, **k)
+    )
+    call(*run_arguments("cifar10_aebnas", tmp_path, "inherited"))
+    (recipe,) = recipes
+    assert recipe == training.recipe("paper", epochs=5)
+    (record,) = runs.load("inherited", tmp_path / "results")
+    assert all(c.training.supernet for c in record.candidates)
+    folder = tmp_path / "runs" / "inherited"
+    assert len(list((folder / runs.ANSWERS).iterdir())) == 1
+    model = zoo.load(folder / "cifar10_aebnas_seed1" / runs.TUNED)
+    selected, images = record.selected, inheriting.test.images
+    assert selected.test.thresholds == selected.tuned.thresholds == model.thresholds
+    found = exits.evaluate(
+        model.predict(images, verbose=0),
+        inheriting.test.labels,
+        model.cost("aebnas"),
+        model.thresholds,
+    )
+    assert selected.test.accuracy == pytest.approx(found.accuracy)
+    count, wrong = verify.check(tmp_path / "results")
+    assert count > 100 and wrong == []
 
 
 # Experiments as data
@@ -66,7 +121,8 @@ def test_every_experiment_can_be_set_up_at_every_scale(name, scale):
         assert resolutions == (32,)
     else:
         assert resolutions == size.resolutions or not size.resolutions
-    epochs = {"smoke": 1, "reduced": 2, "paper": 5}[scale]
+    epochs = {"smoke": 1, "reduced": 2, "inherited": 5, "paper": 5}[scale]
+    assert settings.supernet == (f"aebnas_{wanted.data}" if size.inherited else None)
     recipe = settings.training_recipe()
     assert wanted.name == name and recipe.epochs == epochs
     assert recipe.soft_exits == (wanted.method == "nachos" and scale != "reduced")
@@ -84,7 +140,7 @@ def test_an_unknown_experiment_is_an_error_that_names_the_known_ones(fail):
 
 
 def test_an_unknown_scale_is_an_error_that_names_the_known_ones(capsys):
-    with pytest.raises(ValueError, match="'huge'.*smoke, reduced, paper"):
+    with pytest.raises(ValueError, match="'huge'.*smoke, reduced, inherited, paper"):
         EXPERIMENTS["cifar10_aebnas"].settings("huge", 1)
     with pytest.raises(SystemExit):
         main(["run", "cifar10_aebnas", "--scale", "huge"])
