@@ -6,7 +6,8 @@ installed package has not. A folder of records has the same layout everywhere:
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
     searches/, digits_oracles/          other searches
     baselines/, stages/                 models that are not shipped
-    surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json
+    surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,
+    ranking.json
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "pixel_exact.json",
     "skipping.json",
 )
+RANKING = "ranking.json"
 R = TypeVar("R")
 
 
@@ -212,9 +214,55 @@ class SurrogateQualityRecord:
     provenance: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class RankedNetwork:
+    """A network of `reproduce.ranking`; accuracies are of each exit, 0..1.
+
+    Attributes:
+        architecture: As `Architecture.to_dict` gives it.
+        macs: Of an image that leaves at each exit.
+        inherited: Accuracy with the supernet's weights.
+        short: After the training of a search's candidate.
+        long: After the long training.
+    """
+
+    architecture: dict[str, Any]
+    macs: tuple[int, ...]
+    inherited: tuple[float, ...]
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+
+
+@record("ranking", format=1)
+@dataclass(frozen=True, kw_only=True)
+class RankingRecord:
+    """Whether inherited accuracies rank networks as training from scratch does.
+
+    Attributes:
+        supernet: Digest of its weights.
+        data: The data set; accuracies are of its validation split.
+        num_classes: Its classes.
+        recipe: Of the long training.
+        short_images: Training images of the short one.
+        seed: Of the networks and of their trainings.
+        rows: One per network.
+        provenance: Versions and hardware.
+    """
+
+    supernet: str
+    data: DataSource
+    num_classes: int
+    recipe: dict[str, Any]
+    short_images: int
+    seed: int
+    rows: tuple[RankedNetwork, ...]
+    provenance: dict[str, Any]
+
+
 KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
     *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord, BenchmarkRecord),
+    RankingRecord,
 )
 
 

@@ -20,6 +20,7 @@ from reproduce.records import (
     FinetuneRecord,
     ModelRecord,
     PixelExactRecord,
+    RankingRecord,
     Report,
     RunRecord,
     SearchRecord,
@@ -29,6 +30,7 @@ from reproduce.records import (
 from search import pareto
 from search.records import CandidateRecord, FrontPoint
 from zoo import records, registry
+from zoo.architecture import Architecture
 from zoo.cost import CONVENTIONS, Cost, macs
 from zoo.exits import OperatingPoint
 
@@ -315,6 +317,13 @@ def _run(where: str, record: RunRecord) -> Iterator[Comparison]:
     yield f"{where}: selected thresholds", selected.test.thresholds, thresholds
 
 
+def _ranking(where: str, record: RankingRecord) -> Iterator[Comparison]:
+    """The networks cost what is recorded."""
+    for i, row in enumerate(record.rows):
+        cost = macs(Architecture.from_dict(row.architecture), record.num_classes)
+        yield f"{where}: MACs of network {i}", row.macs, cost.per_exit
+
+
 _CHECKS = {
     RunRecord: _run,
     SearchRecord: _search,
@@ -323,4 +332,5 @@ _CHECKS = {
     PixelExactRecord: _pixel_exact,
     BenchmarkRecord: _skipping,
     SurrogateQualityRecord: _surrogates,
+    RankingRecord: _ranking,
 }

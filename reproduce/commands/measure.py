@@ -1,4 +1,4 @@
-"""The commands finetune, exact, surrogates and oracles: further measurements."""
+"""The commands finetune, exact, surrogates, ranking and oracles."""
 
 from __future__ import annotations
 
@@ -37,6 +37,30 @@ def add(commands: CommandLine) -> None:
         "surrogates",
         surrogates,
         "Predict each of the authors' 32 candidates from the other 31.",
+    )
+    shared.add_out(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "ranking",
+        ranking,
+        "Compare accuracies inherited from a supernet with those of training.",
+        "After an interruption, repeat the command to continue.",
+        keras=True,
+    )
+    sub.add_argument("supernet", help="name, folder or file of a supernet")
+    sub.add_argument("--data", default="cifar10", help="(default: cifar10)")
+    add_data_dir(sub)
+    sub.add_argument("--networks", type=int, default=12, help="(default: 12)")
+    sub.add_argument(
+        "--epochs", type=int, default=15, help="of the long training (default: 15)"
+    )
+    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    sub.add_argument(
+        "--directory",
+        default="ranking",
+        metavar="DIR",
+        help="folder of the trainings (default: ranking)",
     )
     shared.add_out(sub)
     add_json(sub)
@@ -124,6 +148,39 @@ def surrogates(options: argparse.Namespace) -> None:
             for row in record.rows
         ],
     )
+
+
+def ranking(options: argparse.Namespace) -> None:
+    """Compare inherited accuracies with those of training."""
+    from reproduce import ranking
+    from reproduce.records import RankedNetwork
+    from zoo import records
+    from zoo.cards import million, percent
+
+    def progress(row: RankedNetwork) -> None:
+        print(
+            f"{million(row.macs[-1])}, final exit: inherited "
+            f"{percent(row.inherited[-1])}, after short training "
+            f"{percent(row.short[-1])}, after long training {percent(row.long[-1])}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    shared.prepare(options.out)
+    record = ranking.measure(
+        options.supernet,
+        options.directory,
+        source=options.data,
+        data_dir=options.data_dir,
+        count=options.networks,
+        epochs=options.epochs,
+        seed=options.seed,
+        progress=progress,
+    )
+    shared.write(options.out, record)
+    if options.json:
+        return print_json(records.to_dict(record))
+    print_table(ranking.COLUMNS, ranking.cells(record))
 
 
 def oracles(options: argparse.Namespace) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pathlib
 
-from reproduce import archive, finetune, oracles, published, records
+from reproduce import archive, finetune, oracles, published, ranking, records
 from reproduce.records import (
     BenchmarkRecord,
     FinetuneRecord,
     PixelExactRecord,
+    RankingRecord,
     SurrogateQualityRecord,
 )
 from reproduce.tables.models import SHIPPED
@@ -121,6 +122,24 @@ def _pixel_exact(results: pathlib.Path) -> Table:
     )
 
 
+def _ranking(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.RANKING, RankingRecord),
+        command="python -m reproduce ranking",
+    )
+    return Table(
+        ranking.COLUMNS,
+        ranking.cells(record),
+        f"{len(record.rows)} random networks of the space, measured on the validation "
+        f"split of {record.data.name} with a supernet's weights, after the training of "
+        f"a search's candidate (2 epochs on {record.short_images:,} images) and after "
+        f"{record.recipe['epochs']} epochs on all images. How well do the first two, "
+        "and the MACs alone, rank the networks as the long training does? Exit: the "
+        f"final one, or the mean of all. There are {ranking.BANDS} bands, with equally "
+        "many networks in each.",
+    )
+
+
 def _skipping(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SKIPPING, BenchmarkRecord),
@@ -149,6 +168,7 @@ def _skipping(results: pathlib.Path) -> Table:
 
 
 register("surrogates", _surrogates)
+register("ranking", _ranking)
 register("skipping", _skipping)
 register("oracles", _oracles)
 register("finetune", _finetune)

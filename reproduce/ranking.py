@@ -1,0 +1,204 @@
+"""Does inheritance rank? Inherited accuracies beside those of training from scratch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from reproduce.records import RankedNetwork, RankingRecord
+from search import SearchSpace
+from search.records import DataSource
+from search.supernet import stored
+from search.surrogate import kendall, spearman
+from zoo import data, exits, pipeline, registry, training
+from zoo.architecture import Architecture
+from zoo.classifier import EarlyExitClassifier
+from zoo.cost import macs
+from zoo.data import Dataset
+from zoo.measure import provenance
+
+if TYPE_CHECKING:
+    from search.supernet.inheriting import SubNetwork
+
+DRAWN = 1000  # random architectures from which those to compare are taken
+SHORT = "short"  # recipe of a search's candidates without a supernet
+SHORT_IMAGES = 5000
+BANDS = 3  # of MACs, with equally many networks in each
+
+
+COLUMNS = (
+    *("measure", "exit", "Spearman", "Kendall"),
+    "Spearman within bands of MACs",
+)
+
+
+def architectures(
+    count: int, resolutions: Sequence[int], seed: int = 1
+) -> list[Architecture]:
+    """Random networks with all exits, at equal steps of the quantiles of MACs.
+
+    Args:
+        count: How many.
+        resolutions: To draw from.
+        seed: Of the draw.
+    """
+    if count < 2:
+        raise ValueError(f"The number of networks is {count}; expected 2 or more.")
+    space = SearchSpace(resolutions, thresholds=(0.5,))
+    drawn = space.sample(DRAWN, np.random.default_rng(seed))
+    found = sorted(map(space.decode, drawn), key=_cost)
+    return [found[k] for k in np.linspace(0, DRAWN - 1, count).round().astype(int)]
+
+
+def _cost(architecture: Architecture) -> int:
+    return macs(architecture, num_classes=10).per_exit[-1]
+
+
+def measure(
+    supernet: str | os.PathLike,
+    directory: str | os.PathLike,
+    *,
+    source: str = "cifar10",
+    data_dir: str | os.PathLike | None = None,
+    count: int = 12,
+    epochs: int = 15,
+    seed: int = 1,
+    progress: Callable[[RankedNetwork], None] = lambda row: None,
+) -> RankingRecord:
+    """Measure networks with inherited weights, trained briefly, and trained for long.
+
+    All accuracies are of the validation split. The same call after an interruption
+    continues.
+
+    Args:
+        supernet: Name, file or folder of a supernet.
+        directory: Folder in which every training gets a folder of its own.
+        source: The data set.
+        data_dir: Folder of the data; see `zoo.data.load`.
+        count: How many networks.
+        epochs: Epochs of the long training, by the recipe "long".
+        seed: Of the networks, and of their trainings.
+        progress: Called after every network.
+    """
+    from search.supernet.inheriting import ANSWERS, Inherit
+    from search.supernet.network import Supernet
+
+    directory = pathlib.Path(directory)
+    dataset, shared = data.load(source, data_dir), Supernet.load(supernet)
+    inherit = Inherit(shared, dataset, directory / ANSWERS)
+    labels = dataset.validation.labels
+    few = dataclasses.replace(dataset, train=dataset.train.take(SHORT_IMAGES))
+    long = training.recipe("long", epochs=epochs)
+    trainings = ((few, training.recipe(SHORT)), (dataset, long))
+    rows = []
+    resolutions = stored.about(supernet).resolutions or (32,)
+    for k, architecture in enumerate(architectures(count, resolutions, seed)):
+        network = inherit.network(architecture, dataset.num_classes)
+        rows.append(
+            RankedNetwork(
+                architecture.to_dict(),
+                network.cost().per_exit,
+                _exit_accuracy(network, labels),
+                *(
+                    _trained(architecture, *each, seed, directory / f"network{k}")
+                    for each in trainings
+                ),
+            )
+        )
+        progress(rows[-1])
+    return RankingRecord(
+        supernet=shared.digest,
+        data=DataSource(dataset.name, dataset.fingerprint),
+        num_classes=dataset.num_classes,
+        recipe=dataclasses.asdict(long),
+        short_images=SHORT_IMAGES,
+        seed=seed,
+        rows=tuple(rows),
+        provenance=provenance(),
+    )
+
+
+def _exit_accuracy(network: SubNetwork, labels: np.ndarray) -> tuple[float, ...]:
+    """Accuracy of each exit with inherited weights."""
+    found = exits.evaluate(
+        network.logits, labels, network.cost(), network.thresholds, network.exit_rule
+    )
+    return found.exit_accuracy
+
+
+def _trained(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: training.Recipe,
+    seed: int,
+    folder: pathlib.Path,
+) -> tuple[float, ...]:
+    """Accuracy of each exit on the validation split after training from scratch."""
+    folder = folder / recipe.name
+    if not (folder / registry.CONFIG).is_file():  # it was not at its end
+        keras.utils.set_random_seed(seed)
+        model = EarlyExitClassifier(architecture, dataset.num_classes, crop=recipe.crop)
+        pipeline.fit(
+            model, dataset, recipe, folder, seed=seed, validate=False, verbose=0
+        )
+        keras.backend.clear_session()
+    return registry.record(folder).results["validation"].exit_accuracy
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a cheap measure ranks networks as long training does.
+
+    Attributes:
+        measure: "inherited", "short training" or "MACs".
+        exit: "final", or "all" for the mean of all exits.
+        spearman: Rank correlation over all networks.
+        kendall: Likewise.
+        within: Mean of the Spearman correlations within each band of MACs.
+    """
+
+    measure: str
+    exit: str
+    spearman: float
+    kendall: float
+    within: float
+
+
+def agreement(record: RankingRecord) -> Iterator[Agreement]:
+    """How well each measure ranks the networks of a record."""
+    rows = sorted(record.rows, key=lambda row: row.macs[-1])
+    measures = {
+        "inherited": [row.inherited for row in rows],
+        "short training": [row.short for row in rows],
+        "MACs": [row.macs for row in rows],
+    }
+    long = np.array([row.long for row in rows])
+    for name, values in measures.items():
+        found = np.array(values, float)
+        for exit, one, other in (
+            ("final", found[:, -1], long[:, -1]),
+            ("all", found.mean(1), long.mean(1)),
+        ):
+            bands = zip(np.array_split(one, BANDS), np.array_split(other, BANDS))
+            yield Agreement(
+                *(name, exit, spearman(other, one), kendall(other, one)),
+                float(np.mean([spearman(true, guess) for guess, true in bands])),
+            )
+
+
+def cells(record: RankingRecord) -> list[tuple[str, ...]]:
+    """The agreement as text, a cell for each of `COLUMNS`."""
+    return [
+        (
+            *(row.measure, row.exit),
+            *(f"{x:.2f}" for x in (row.spearman, row.kendall, row.within)),
+        )
+        for row in agreement(record)
+    ]

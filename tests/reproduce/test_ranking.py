@@ -1,0 +1,156 @@
+"""Does inheritance rank? What `reproduce.ranking` trains, and its correlations."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import zoo
+from reproduce import ranking, verify
+from reproduce.records import RANKING, RankedNetwork, RankingRecord
+from search.records import DataSource
+from search.supernet.stored import About
+from zoo import records, registry, training
+
+ARCHITECTURES = ranking.architectures(6, (32,), seed=3)
+
+
+@pytest.fixture
+def record():
+    """A record of made-up accuracies."""
+    rng = np.random.default_rng(1)
+    rows = [
+        RankedNetwork(
+            architecture.to_dict(),
+            zoo.macs(architecture, 10).per_exit,
+            *(tuple(rng.random(5)) for _ in range(3)),
+        )
+        for architecture in ARCHITECTURES
+    ]
+    return RankingRecord(
+        supernet="0",
+        data=DataSource("cifar10", "0"),
+        num_classes=10,
+        recipe={"epochs": 15},
+        short_images=5000,
+        seed=3,
+        rows=tuple(rows),
+        provenance={},
+    )
+
+
+def test_the_networks_have_all_exits_and_go_from_cheap_to_dear():
+    spent = [zoo.macs(each, 10).per_exit[-1] for each in ARCHITECTURES]
+    assert spent == sorted(spent) and spent[-1] > 2 * spent[0]
+    assert all(len(each.exits) == 4 for each in ARCHITECTURES)
+    assert {each.resolution for each in ARCHITECTURES} == {32}
+    assert ranking.architectures(6, (32,), seed=3) == ARCHITECTURES
+    assert ranking.architectures(6, (32,), seed=4) != ARCHITECTURES
+    with pytest.raises(ValueError, match="The number of networks is 1; expected 2"):
+        ranking.architectures(1, (32,))
+
+
+def test_the_agreement_is_that_of_scipy_over_all_networks_and_within_bands(record):
+    found = {(row.measure, row.exit): row for row in ranking.agreement(record)}
+    assert len(found) == 6
+    short = np.array([row.short for row in record.rows])
+    long = np.array([row.long for row in record.rows])
+    final = found["short training", "final"]
+    assert final.spearman == pytest.approx(stats.spearmanr(short, long)[0][4, 9])
+    assert final.kendall == pytest.approx(stats.kendalltau(short[:, 4], long[:, 4])[0])
+    of_all = stats.spearmanr(short.mean(1), long.mean(1))[0]
+    assert found["short training", "all"].spearman == pytest.approx(of_all)
+    pairs = [  # a band holds two networks, which are ranked alike or not
+        np.sign(short[k + 1, 4] - short[k, 4]) * np.sign(long[k + 1, 4] - long[k, 4])
+        for k in (0, 2, 4)
+    ]
+    assert final.within == pytest.approx(np.mean(pairs))
+    by_macs = found["MACs", "final"].spearman
+    assert by_macs == pytest.approx(stats.spearmanr(range(6), long[:, 4])[0])
+
+
+def test_a_record_becomes_a_table_and_its_macs_are_verified(record, tmp_path, call):
+    records.write(tmp_path / RANKING, record)
+    text = call("table", "ranking", "--results", tmp_path)
+    assert "6 random networks" in text and "Spearman within bands of MACs" in text
+    for row in ranking.cells(record):
+        assert f"| {' | '.join(row)} |" in text
+    assert verify.check(tmp_path)[1] == []
+    wrong = dataclasses.replace(record.rows[2], macs=(1, 2, 3, 4, 5))
+    changed = (*record.rows[:2], wrong, *record.rows[3:])
+    records.write(tmp_path / RANKING, dataclasses.replace(record, rows=changed))
+    (line,) = verify.check(tmp_path)[1]
+    assert "MACs of network 2" in line
+
+
+def test_a_training_is_measured_on_validation_and_not_repeated(
+    first_digits, tmp_path, untrained, monkeypatch
+):
+    stage = zoo.Stage.uniform(2, 3, 3)
+    branch = zoo.Branch((zoo.ConvModule(8),))
+    small = zoo.Architecture(
+        32, (stage,) * 5, (branch, None, None, None), (0.5, 1, 1, 1)
+    )
+    digits = first_digits(train=16, validation=24, test=12)
+    arguments = small, digits, training.recipe("short"), 1, tmp_path
+    found = ranking._trained(*arguments)
+    model = zoo.load(tmp_path / "short")
+    right = model.predict(digits.validation.images, verbose=0).argmax(-1)
+    expected = (right == digits.validation.labels[:, None]).mean(0)
+    np.testing.assert_allclose(found, expected)
+    monkeypatch.setattr(training, "train", None)
+    assert ranking._trained(*arguments) == found
+
+
+def test_every_network_is_measured_and_the_record_says_how(
+    first_digits, tmp_path, monkeypatch, call
+):
+    inheriting = pytest.importorskip("search.supernet.inheriting")
+    from search.supernet import network, stored
+
+    digits = first_digits(train=16, validation=24, test=12)
+    asked = []
+
+    def trained(architecture, dataset, recipe, seed, folder):
+        asked.append((recipe.name, recipe.epochs, len(dataset.train.labels)))
+        return (0.1, 0.2, 0.3, 0.4, 0.5)
+
+    def inherit(supernet, dataset, folder):
+        images = len(dataset.validation.labels)
+        answers = np.eye(10)[dataset.validation.labels]  # right at the final exit
+        logits = np.stack([*np.zeros((4, images, 10)), answers], 1)
+
+        def of(architecture, classes):
+            return types.SimpleNamespace(
+                logits=logits,
+                cost=lambda: zoo.macs(architecture, classes),
+                thresholds=architecture.exit_thresholds,
+                exit_rule="score_margin",
+            )
+
+        return types.SimpleNamespace(network=of)
+
+    supernet = types.SimpleNamespace(digest="abc")
+    monkeypatch.setattr(network.Supernet, "load", lambda name: supernet)
+    monkeypatch.setattr(stored, "about", lambda name: About(resolutions=(32,)))
+    monkeypatch.setattr(inheriting, "Inherit", inherit)
+    monkeypatch.setattr(ranking.data, "load", lambda *_: digits)
+    monkeypatch.setattr(ranking, "_trained", trained)
+    monkeypatch.setattr(ranking, "SHORT_IMAGES", 8)
+    out = tmp_path / "ranking.json"
+    folder = ("--directory", tmp_path / "runs")
+    call("ranking", "mine", "--networks", 4, "--epochs", 7, *folder, "--out", out)
+    record = records.read(out, RankingRecord)
+    assert asked == [("short", 2, 8), ("long", 7, 16)] * 4
+    assert (record.supernet, record.data.name) == ("abc", "digits")
+    assert (record.recipe["epochs"], record.short_images) == (7, 8)
+    expected = [each.to_dict() for each in ranking.architectures(4, (32,))]
+    assert [row.architecture for row in record.rows] == expected
+    assert all(row.inherited[-1] == 1 for row in record.rows)
+    assert all(
+        row.inherited[0] == np.mean(digits.validation.labels == 0)
+        for row in record.rows
+    )
+    assert registry.CONFIG not in {path.name for path in tmp_path.rglob("*")}
