@@ -4,7 +4,8 @@ The shipped ones are in `RESULTS`, which a checkout of the repository has and an
 installed package has not. A folder of records has the same layout everywhere:
 
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
-    searches/, digits_oracles/          other searches
+    digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
+    searches/                           other searches
     baselines/, stages/                 models that are not shipped
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,
     ranking.json
@@ -26,7 +27,7 @@ from zoo.records import record
 from zoo.speeds import BenchmarkRecord
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-BASELINES, ORACLES = "baselines", "digits_oracles"
+BASELINES, ORACLES, EXITS = "baselines", "digits_oracles", "lite0_exits"
 SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "surrogates_archive.json",
     "finetune_digits.json",

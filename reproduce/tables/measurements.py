@@ -78,6 +78,24 @@ def _oracles(results: pathlib.Path) -> Table:
     )
 
 
+def _exits(results: pathlib.Path) -> Table:
+    rows = oracles.compare(oracles.load(results, records.EXITS))
+    return Table(
+        ("search", "networks", "accuracy of each seed", "hypervolume of each seed"),
+        [
+            (
+                row.method.replace("_", " "),
+                str(row.trials),
+                " / ".join(percent(accuracy) for accuracy in row.accuracies or ()),
+                " / ".join(f"{volume:.4f}" for volume in row.hypervolumes),
+            )
+            for row in rows
+        ],
+        "Accuracy: the best on the validation split, of all threshold settings within "
+        "the target.",
+    )
+
+
 def _finetune(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.FINETUNE, FinetuneRecord),
@@ -171,5 +189,6 @@ register("surrogates", _surrogates)
 register("ranking", _ranking)
 register("skipping", _skipping)
 register("oracles", _oracles)
+register("exits", _exits)
 register("finetune", _finetune)
 register("pixel_exact", _pixel_exact)

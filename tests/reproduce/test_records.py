@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -68,9 +69,23 @@ def test_aebnas_is_first_in_every_seed_of_the_recorded_oracles(searches):
         assert all(ours > theirs for ours, theirs in pairs)
 
 
+def test_the_accuracy_within_the_target_is_the_best_of_all_settings(searches):
+    assert {row.accuracies for row in oracles.compare(searches)} == {None}
+    name, record = next(iter(searches.items()))
+    cheap, dear = record.settings_front[0], record.settings_front[-1]
+    for target, expected in (
+        (cheap.average_macs, (cheap.accuracy,)),
+        (dear.average_macs, (dear.accuracy,)),
+        (cheap.average_macs - 1, None),
+    ):
+        settings = dataclasses.replace(record.settings, target_macs=target)
+        (row,) = oracles.compare({name: dataclasses.replace(record, settings=settings)})
+        assert row.accuracies == expected and row.spread is None
+
+
 def test_records_of_a_seed_share_their_initial_sample(searches):
     samples = {}
-    for record in searches:
+    for record in searches.values():
         initial = record.candidates[: record.settings.initial_trials]
         samples.setdefault(record.settings.seed, []).append(
             [(c.architecture, c.metrics["error"]) for c in initial]
