@@ -9,6 +9,11 @@ from zoo.exits import OperatingPoint
 from zoo.model_record import DataRecord, ModelRecord, Report
 
 FRONTIER_ROWS = 16
+PRECISIONS = {
+    None: "kernels in half precision",
+    8: "large kernels in 8 bits, the others in half precision",
+    32: "in single precision",
+}
 LEGEND = (
     " On all images: ECE, the expected calibration error, is the gap between "
     "probability and accuracy; failure AUROC says how well the confidence tells right "
@@ -132,7 +137,7 @@ def render(record: ModelRecord) -> str:
         f"# {record.name}",
         f"An early-exit network of {record.num_classes} classes: "
         f"{weights.parameters:,} parameters, {size}{weights.bytes / 1e6:.1f} MB of "
-        f"weights (kernels in half precision). Exit rule: "
+        f"weights ({PRECISIONS[weights.bits]}). Exit rule: "
         f"{record.config['exit_rule']}. Generated from `config.json`.",
     ]
     if results and data:
@@ -210,6 +215,7 @@ def _command(record: ModelRecord) -> str:
         "--max-macs": chosen.get("max_macs"),
         "--target-macs": chosen.get("target_macs"),
         "--convention": chosen.get("convention"),
+        "--weight-bits": record.weights.bits,
         "--seed": facts.get("seed"),
         "--out": "DIR",
     }

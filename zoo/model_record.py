@@ -31,11 +31,13 @@ class WeightsRecord:
         sha256: Its checksum, hexadecimal.
         bytes: Its size.
         parameters: Trainable parameters of the whole network.
+        bits: Precision of the kernels; see `zoo.save`. None: 16.
     """
 
     sha256: str
     bytes: int
     parameters: int
+    bits: int | None = added()
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ def find(path: str | os.PathLike) -> list[pathlib.Path]:
     Raises:
         ValueError: A folder holds no picture.
     """
-    from PIL import Image
-
     path = pathlib.Path(path)
     if not path.is_dir():
         return [path]
-    endings = Image.registered_extensions()
+    endings = _endings()
     inside = sorted(
         file
         for file in path.rglob("*")
@@ -37,6 +35,23 @@ def find(path: str | os.PathLike) -> list[pathlib.Path]:
     if not inside:
         raise ValueError(f"The folder {path} holds no picture.")
     return inside
+
+
+def _endings() -> set[str]:
+    """Endings of the files that Pillow reads by itself; HDF5, say, it only knows."""
+    from PIL import Image, ImageFile
+
+    known = Image.registered_extensions()
+    readers = {name: reader for name, (reader, _) in Image.OPEN.items()}
+    return {
+        ending
+        for ending, name in known.items()
+        if name in readers
+        and not (
+            isinstance(readers[name], type)
+            and issubclass(readers[name], ImageFile.StubImageFile)
+        )
+    }
 
 
 def read(path: str | os.PathLike, size: int | None = None) -> np.ndarray:

@@ -150,7 +150,6 @@ def fit(
             thresholds=chosen_by and chosen_by | {"convention": convention},
             seconds=trained.seconds,
             images_per_second=trained.images_per_second,
-            weight_bits=weight_bits,
         )
         record = registry.save(model, folder, dataset, noted, notes, weight_bits)
     return Fitted(

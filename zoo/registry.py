@@ -266,6 +266,7 @@ def save(
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             parameters=model.macs.parameters,
+            bits=None if weight_bits == 16 else weight_bits,
         ),
         training=training,
         notes=tuple(notes),

@@ -68,7 +68,7 @@ WORDS = [
     *("", " ", "0", "-1", "1", "2.5", "1e400", "nan", "-inf", "1_0", "٣", "9" * 400),
     *("digits", "cifar10", "paper", "aebnas", "nachos", MODEL, "a" * 300, "é", "\n"),
     *("--json", "--data", "--max-macs", "--out", "--trial", "--fine", "-", "--", "*"),
-    *("/", ".", "..", "/dev/null", "\ud800", "[", "{}", "'", "%s", "%(prog)s"),
+    *(".", "..", "/dev/null", "\ud800", "[", "{}", "'", "%s", "%(prog)s"),
 ]
 NAMES = ["SEARCH", "ARCHITECTURE", "PICTURE", "FOLDER", "DATA", "OUT"]
 
@@ -211,7 +211,10 @@ def nothing_takes_long(monkeypatch, tmp_path):
     monkeypatch.setattr("search.running.run", stop)
     monkeypatch.setattr("search.launch.launch", stop)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # no download
-    monkeypatch.chdir(tmp_path)
+    # Folders are searched for pictures; above this one there are none.
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
 
 
 def test_a_command_gives_a_result_or_one_line_that_says_what_is_wrong(

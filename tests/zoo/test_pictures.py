@@ -113,6 +113,7 @@ def test_pictures_of_a_folder_are_found_by_their_ending(tmp_path):
     for name in (*names, *others):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "model.weights.h5").write_bytes(b"")  # HDF5 is nothing Pillow reads
     (tmp_path / "folder.png").mkdir()
     found = pictures.find(tmp_path)
     assert found == sorted(tmp_path / name for name in names)
