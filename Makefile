@@ -3,6 +3,8 @@
 # make test      lint and all tests, from nothing, in two processes
 # make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
 # make lint      the linter alone
+# make docs      the documentation as a site: open site/index.html
+# make dist      the wheel and the source distribution, in dist/
 # make clean     remove what these made
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 SEED ?= 1
 
-.PHONY: demo check test campaign lint clean
+.PHONY: demo check test campaign lint docs dist clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/aebnas zoo evaluate aebnas_digits
@@ -32,6 +34,11 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# It reads the sources and imports nothing of them.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/docs.done
+	$(BIN)/mkdocs build --strict --quiet
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -43,5 +50,9 @@ $(VENV)/test.done: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
+$(VENV)/docs.done: $(BIN)/python setup.py
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis

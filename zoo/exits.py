@@ -71,7 +71,9 @@ __all__ = [
 ]
 
 PAPER_VALUES = (0.1, 0.2, 1.0)
+"""The thresholds that the paper chooses from."""
 GRID = (*(round(0.05 * i, 2) for i in range(1, 20)), 1.0)
+"""The thresholds of a frontier: 0.05 to 0.95 in steps of 0.05, and 1 (off)."""
 MAX_SETTINGS = 5_000_000
 
 
