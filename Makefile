@@ -4,7 +4,8 @@
 # make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
 # make lint      the linter alone
 # make docs      the documentation as a site: open site/index.html
-# make dist      the wheel and the source distribution, in dist/
+# make dist      the source distribution, and the wheel built from it, in dist/
+# make wheel-check  install that wheel in an environment of its own, and use it there
 # make clean     remove what these made
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 SEED ?= 1
 
-.PHONY: demo check test campaign lint docs dist clean
+.PHONY: demo check test campaign lint docs dist wheel-check clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/aebnas zoo evaluate aebnas_digits
@@ -39,6 +40,13 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/docs.done
 	$(BIN)/mkdocs build --strict --quiet
 
+dist: $(VENV)/dist.done
+	rm -rf build dist
+	$(BIN)/python -m build
+
+wheel-check: dist
+	tests/check_wheel.sh dist/*.whl
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -52,6 +60,10 @@ $(VENV)/test.done: $(BIN)/python setup.py
 
 $(VENV)/docs.done: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+$(VENV)/dist.done: $(BIN)/python
+	$(BIN)/python -m pip install --quiet "build>=1.2,<2"
 	touch $@
 
 clean:
