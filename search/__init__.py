@@ -6,9 +6,24 @@ Names are imported when they are used: searching needs keras-tuner and pymoo, wh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo import lazy
+
+if TYPE_CHECKING:
+    from search.aebnas import AEBNAS
+    from search.candidates import load_candidate, settings_front
+    from search.engine import ParetoOracle, ProposerOracle
+    from search.methods import METHODS, Method
+    from search.metrics import METRICS, Measurement, Metric
+    from search.objectives import Constraint, Objective, Objectives
+    from search.proposers import NSGA2, CompletedTrial, Proposal, RandomSearch
+    from search.reading import export, read, record
+    from search.records import CandidateRecord, SearchRecord
+    from search.running import run
+    from search.settings import Settings
+    from search.space import SearchSpace
+    from search.tuner import EarlyExitTuner
 
 _get, __dir__ = lazy.exports(
     __name__,

@@ -65,6 +65,7 @@ class Method:
 
 
 METHODS: dict[str, Method] = {}
+"""The search methods by name."""
 ERROR_AND_MACS = ("error", "average_macs")
 
 

@@ -104,6 +104,7 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {}
+"""What a search can minimise, maximise or limit, by name."""
 
 
 def register(metric: Metric) -> Metric:

@@ -1,15 +1,26 @@
 """The README and docs: examples run, commands and links exist."""
 
 import importlib
+import inspect
 import pathlib
+import pkgutil
 import re
 import shlex
 
 import pytest
 
+import zoo
+from figures.__main__ import FIGURES
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+DOCS = ROOT / "docs"
+PAGES = (README, *sorted(DOCS.rglob("*.md")))
+API = sorted(
+    name
+    for page in (DOCS / "api").glob("*.md")
+    for name in re.findall(r"^::: (\S+)$", page.read_text("utf-8"), re.MULTILINE)
+)
 
 
 def blocks(path, language):
@@ -31,15 +42,50 @@ def test_the_python_examples_run_in_order(tmp_path, monkeypatch, capsys):
 
 
 def links():
-    """The files that pages link to, each with the page's folder."""
+    """What pages link to, each with the page: a file, a heading, or both."""
     for page in PAGES:
-        found = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))
-        yield from ((page.parent, target) for target in found)
+        found = re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8"))
+        yield from ((page, target) for target in found)
 
 
-@pytest.mark.parametrize("folder, target", links(), ids=lambda value: str(value)[-30:])
-def test_every_file_that_is_linked_exists(folder, target):
-    assert (folder / target).exists()
+@pytest.mark.parametrize("page, target", links(), ids=lambda value: str(value)[-30:])
+def test_every_file_and_heading_that_is_linked_exists(page, target):
+    name, _, heading = target.partition("#")
+    linked = page.parent / name if name else page
+    assert linked.exists()
+    if page != README:  # what is outside docs/ is no part of the site
+        assert linked.resolve().is_relative_to(DOCS)
+    if heading:
+        lines = re.findall("^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+        slugs = [re.sub(r"[^\w\- ]", "", line.lower()) for line in lines]
+        assert heading in [slug.replace(" ", "-") for slug in slugs]
+
+
+def test_the_site_shows_every_page_and_its_index_links_to_them():
+    of_site = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    pages = [page.relative_to(DOCS).as_posix() for page in PAGES if page != README]
+    assert sorted(of_site) == sorted(pages)
+    linked = {target for page, target in links() if page == DOCS / "index.md"}
+    guide = {page for page in of_site if not page.startswith("api/")}
+    assert linked >= guide - {"index.md"} | {"api/zoo.md"}
+
+
+@pytest.mark.parametrize("name", API)
+def test_every_name_of_the_reference_exists_and_says_what_it_is(name):
+    found = pkgutil.resolve_name(name)
+    assert found.__doc__
+    public = getattr(found, "__all__", ()) if inspect.ismodule(found) else ()
+    for each in (getattr(found, each) for each in public):
+        if inspect.isclass(each) or inspect.isfunction(each) or inspect.ismodule(each):
+            assert each.__doc__
+
+
+def test_the_reference_has_every_public_module_and_figure():
+    exported = [
+        f"zoo.{name}" for name in zoo.__all__ if inspect.ismodule(getattr(zoo, name))
+    ]
+    drawn = [f"figures.{name}.{name}" for name in FIGURES]
+    assert {"zoo", "search", "reproduce", "figures.report", *exported, *drawn} <= {*API}
 
 
 def commands():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,15 +98,51 @@ def calibration_error(logits: Any, labels: Any, bins: int = BINS) -> tuple[float
     Reference:
         Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
+    found = reliability(logits, labels, bins)
+    gaps = np.abs(found.confidence - found.accuracy)
+    return tuple(np.where(found.share > 0, found.share * gaps, 0).sum(1).tolist())
+
+
+class Reliability(NamedTuple):
+    """Confidence and accuracy by bin, each an array of shape `(exits, bins)`.
+
+    Attributes:
+        share: Of the samples, that lie in the bin.
+        confidence: Mean of their largest probabilities; NaN where there is none.
+        accuracy: Share of right answers among them; NaN where there is none.
+    """
+
+    share: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+def reliability(logits: Any, labels: Any, bins: int = BINS) -> Reliability:
+    """What a reliability diagram shows: how accurate each exit is where it is sure.
+
+    Args:
+        logits: Shape `(samples, exits, classes)`.
+        labels: Integers of shape `(samples,)`.
+        bins: Number of bins of equal width, by the largest probability.
+
+    Raises:
+        ValueError: Shapes do not fit, a label is out of range, there is no sample or
+            no bin.
+
+    Reference:
+        Guo et al., "On calibration of modern neural networks", ICML 2017.
+    """
     logits, labels = check_answers(logits, labels)
     bins = whole_number("bins", bins, 1)
     sure = max_probability(logits.astype(float))
-    gaps = sure - _right(logits, labels)
+    right = _right(logits, labels)
     places = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    return tuple(
-        float(np.abs(np.bincount(place, gap)).sum() / len(labels))
-        for place, gap in zip(places.T, gaps.T)
+    count, confidence, hits = (
+        np.array([np.bincount(at, w, bins) for at, w in zip(places.T, weights.T)])
+        for weights in (np.ones_like(sure), sure, right)
     )
+    with np.errstate(invalid="ignore"):
+        return Reliability(count / len(labels), confidence / count, hits / count)
 
 
 def failure_auroc(

@@ -20,6 +20,7 @@ from zoo.calibration import (
     failure_auroc,
     gain_over_single_exits,
     oracle_accuracy,
+    reliability,
     single_exit_accuracy,
     temperatures,
     thresholds_for_risk,
@@ -36,6 +37,7 @@ from zoo.cost import Cost
 from zoo.operating_points import (
     Evaluation,
     OperatingPoint,
+    mean_accuracy,
     pareto_optimal,
     recount,
     within_budget,
@@ -58,10 +60,12 @@ __all__ = [
     "failure_auroc",
     "frontier",
     "gain_over_single_exits",
+    "mean_accuracy",
     "oracle_accuracy",
     "paper_score",
     "pareto_optimal",
     "recount",
+    "reliability",
     "single_exit_accuracy",
     "temperatures",
     "thresholds_for_budget",
@@ -71,7 +75,9 @@ __all__ = [
 ]
 
 PAPER_VALUES = (0.1, 0.2, 1.0)
+"""The thresholds that the paper chooses from."""
 GRID = (*(round(0.05 * i, 2) for i in range(1, 20)), 1.0)
+"""The thresholds of a frontier: 0.05 to 0.95 in steps of 0.05, and 1 (off)."""
 MAX_SETTINGS = 5_000_000
 
 

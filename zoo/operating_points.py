@@ -98,6 +98,38 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
     return max(affordable, key=lambda point: (point.accuracy, -point.average_macs))
 
 
+def mean_accuracy(points: Sequence[OperatingPoint], low: float, high: float) -> float:
+    """Accuracy averaged over all budgets from `low` to `high`, 0..1.
+
+    The area under the best accuracy within a budget, against the logarithm of the
+    budget, divided by the width: a budget from 1 to 2 million MACs counts as much as
+    one from 2 to 4 million. One number for a whole curve; compare curves between the
+    same two budgets only.
+
+    Args:
+        points: Operating points in any order, such as the frontier of a model.
+        low: The smallest budget, average MACs per image; at least those of the
+            cheapest point.
+        high: The largest budget, more than `low`.
+
+    Raises:
+        ValueError: There is no point, or the budgets are not usable.
+    """
+    start = within_budget(points, low)
+    check_number("high", high)
+    if not low < high < math.inf:
+        raise ValueError(f"high is {high!r}; expected more than low, which is {low}.")
+    steps = [start, *(p for p in pareto_optimal(points) if low < p.average_macs < high)]
+    steps = pareto_optimal(steps)
+    ends = [*(point.average_macs for point in steps[1:]), high]
+    starts = [low, *ends[:-1]]
+    area = sum(
+        point.accuracy * math.log(end / begin)
+        for point, begin, end in zip(steps, starts, ends)
+    )
+    return area / math.log(high / low)
+
+
 def pareto_optimal(points: Sequence[Point]) -> list[Point]:
     """The Pareto-optimal points, cheapest first."""
     order = sorted(points, key=lambda point: (point.average_macs, -point.accuracy))

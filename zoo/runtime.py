@@ -59,6 +59,7 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "max_probability": max_probability,
     "entropy": entropy,
 }
+"""The confidence of each exit rule, by name, as a function of logits."""
 
 
 def exit_limits(thresholds: Sequence[float]) -> np.ndarray:

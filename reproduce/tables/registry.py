@@ -48,6 +48,7 @@ class Table:
 
 
 TABLES: dict[str, Callable[[pathlib.Path], Table]] = {}
+"""The functions that make tables from a folder of records, by name."""
 
 
 def register(name: str, function: Callable[[pathlib.Path], Table]) -> None:

@@ -105,7 +105,11 @@ def test_a_frontier_and_what_is_beside_it_are_of_one_split(draw):
     noted = registry.record("aebnas_cifar10_medium")
     found = noted.results["validation"]
     points = [(p.average_macs / 1e6, 100 * p.accuracy) for p in noted.frontier]
-    np.testing.assert_allclose(lines(axes, "threshold settings").T, points)
+    mean = zoo.exits.mean_accuracy(
+        noted.frontier, noted.frontier[0].average_macs, noted.macs.backbone[-1]
+    )
+    label = f"threshold settings, mean over log MACs {100 * mean:.1f} %"
+    np.testing.assert_allclose(lines(axes, label).T, points)
     spent, accuracy = lines(axes, "every image at one exit")
     np.testing.assert_allclose(accuracy, 100 * np.array(found.exit_accuracy))
     # Without the branches of other exits, and with its own, whether it is on or off.
@@ -117,6 +121,72 @@ def test_a_frontier_and_what_is_beside_it_are_of_one_split(draw):
     shipped = lines(axes, "as shipped").ravel()
     expected = found.average_macs["standard"] / 1e6, 100 * found.accuracy
     np.testing.assert_allclose(shipped, expected)
+
+
+def test_a_frontier_that_begins_at_the_whole_network_has_no_mean(draw, tmp_path):
+    record = records.to_dict(registry.record("aebnas_digits"))
+    point = {**record["frontier"][0], "average_macs": record["macs"]["backbone"][-1]}
+    (tmp_path / "config.json").write_text(json.dumps(record | {"frontier": [point]}))
+    (axes,) = draw("frontier", tmp_path)
+    assert lines(axes, "threshold settings").shape == (2, 1)
+
+
+# Networks
+
+
+def test_a_network_shows_its_parts_its_exits_and_where_images_leave(draw):
+    (axes,) = draw("network", "aebnas_digits")
+    noted = registry.record("aebnas_digits")
+    test = noted.results["test"]
+    shown = [text.get_text() for text in axes.texts]
+    for part in ("input", "stem", *(f"stage {i}" for i in range(1, 6)), "head"):
+        assert part in shown
+    for name, share, macs in zip(
+        ("exit after stage 1", "exit after stage 2", "final classifier"),
+        test.utilisation,
+        test.macs["standard"],
+    ):
+        says = shown[shown.index(name) :]
+        expected = f"{100 * share:.1f} % leave, {macs / 1e6:.2f} M MACs each"
+        assert expected == next(text for text in says if "leave" in text)
+    across = [line for line in axes.get_lines() if len({*line.get_ydata()}) == 1]
+    widths = [line.get_linewidth() - 1 for line in across]
+    assert np.divide(widths, sum(widths)) == pytest.approx(test.utilisation)
+
+
+def test_a_network_outside_the_space_is_shown_by_its_macs(draw, tmp_path):
+    record = records.to_dict(registry.record("vit_digits"))
+    record["results"]["test"]["thresholds"][0] = 1
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    (axes,) = draw("network", tmp_path)
+    shown = [text.get_text() for text in axes.texts]
+    assert shown[shown.index("exit 1") + 1] == "switched off"
+    first, second = record["macs"]["backbone"][:2]
+    assert f"{(second - first) / 1e6:.2f} M MACs" in shown
+    del record["results"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    (axes,) = draw("network", tmp_path)
+    assert not any("leave" in text.get_text() for text in axes.texts)
+
+
+# Reliability
+
+
+def test_a_reliability_diagram_shows_accuracy_by_confidence(draw):
+    panels = draw("reliability", "aebnas_digits")
+    noted = registry.record("aebnas_digits")
+    test = data.load("digits").test
+    logits = registry.load("aebnas_digits").predict(test.images, verbose=0)
+    found = zoo.exits.reliability(logits, test.labels)
+    upper, lower = np.reshape(panels, (2, 3))
+    for k in range(3):
+        error = noted.results["test"].calibration_error[k]
+        assert upper[k].get_title().endswith(f"ECE {100 * error:.1f} %")
+        for axes, values in ((upper[k], found.accuracy), (lower[k], found.share)):
+            (bars,) = axes.containers
+            heights = [bar.get_height() for bar in bars]
+            np.testing.assert_allclose(heights, 100 * values[k])
+            assert bars[3].get_x() == pytest.approx(3 / 15)
 
 
 # Exits

@@ -13,6 +13,8 @@ COMMANDS = {
     "frontier": ["aebnas_digits"],
     "models": ["cifar10"],
     "exits": ["aebnas_digits"],
+    "network": ["aebnas_digits"],
+    "reliability": ["aebnas_digits"],
     "thresholds": ["aebnas_digits"],
     "examples": ["aebnas_digits"],
     "search": [str(SEARCH)],
@@ -27,6 +29,11 @@ LABELS = {
     "exits": [
         *("images that leave here", "accuracy of those", "accuracy on all images"),
         *("aebnas_digits on the test split of digits", "final", "%"),
+    ],
+    "network": ["aebnas_digits and its exits", "stage 1", "exit after stage 1"],
+    "reliability": [
+        *("aebnas_digits on the test split of digits", "largest probability"),
+        *("accuracy (%)", "images (%)"),
     ],
     "thresholds": [
         *("accuracy (%)", "average MACs (millions)", "off"),
@@ -55,7 +62,10 @@ def test_every_figure_is_drawn_in_the_format_of_the_suffix(figure, suffix, tmp_p
             assert f"<!-- {label} -->" in text
 
 
-@pytest.mark.parametrize("figure", ["frontier", "exits", "thresholds", "examples"])
+@pytest.mark.parametrize(
+    "figure",
+    ["frontier", "exits", "network", "reliability", "thresholds", "examples"],
+)
 def test_an_unknown_model_is_an_error_that_names_near_ones(figure, fail):
     assert "'aebnas_digits'" in fail(figure, "aebnas_digit")
 
@@ -79,7 +89,7 @@ def test_exits_that_a_model_lacks_are_an_error(exits, fail):
     assert f"exits is {exits}" in message and f"1 to {last}," in message
 
 
-@pytest.mark.parametrize("figure", ["thresholds", "examples"])
+@pytest.mark.parametrize("figure", ["reliability", "thresholds", "examples"])
 def test_missing_data_are_an_error(figure, fail, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     message = fail(figure, "aebnas_cifar10_small", "--data-dir", tmp_path)
@@ -127,7 +137,9 @@ def test_a_file_of_the_user_is_run_first(fail, tmp_path):
     )
 
 
-@pytest.mark.parametrize("figure", ["frontier", "thresholds", "examples"])
+@pytest.mark.parametrize(
+    "figure", ["frontier", "reliability", "thresholds", "examples"]
+)
 def test_a_model_that_was_saved_without_data_is_an_error(
     figure, model, fail, tmp_path, monkeypatch
 ):

@@ -128,6 +128,18 @@ def test_the_calibration_error_of_certainty_is_the_error():
     assert calibration_error(logits, labels) == pytest.approx([0.3, 0.3])
 
 
+def test_reliability_is_confidence_and_accuracy_by_bin():
+    logits, labels = given([0.95, 0.85, 0.82], [True, False, True])
+    found = exits.reliability(logits, labels, bins=10)
+    assert [each.shape for each in found] == [(1, 10)] * 3
+    np.testing.assert_allclose(found.share[0, 8:], [2 / 3, 1 / 3])
+    np.testing.assert_allclose(found.confidence[0, 8:], [0.835, 0.95])
+    np.testing.assert_allclose(found.accuracy[0, 8:], [0.5, 1])
+    assert not found.share[0, :8].any()
+    assert np.isnan(found.confidence[0, :8]).all()
+    assert np.isnan(found.accuracy[0, :8]).all()
+
+
 def test_bins_have_to_be_some():
     with pytest.raises(ValueError, match="bins is 0; expected 1 or more"):
         calibration_error(*honest(4), bins=0)

@@ -16,6 +16,7 @@ from zoo.exits import (
     decide,
     evaluate,
     frontier,
+    mean_accuracy,
     pareto_optimal,
     recount,
     thresholds_for_budget,
@@ -431,6 +432,47 @@ POINTS = [
     OperatingPoint((0.8,), 0.7, 250, (0.5, 0.5)),
     OperatingPoint((0.9,), 0.6, 800, (0, 1)),
 ]
+
+
+def points(*pairs):
+    """Operating points of given average MACs and accuracies."""
+    return [OperatingPoint((0.5,), accuracy, macs, (1, 0)) for macs, accuracy in pairs]
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (1e6, 4e6, (0.6 + 0.8) / 2),  # half of the octaves each
+        (1e6, 8e6, (0.6 + 2 * 0.8) / 3),  # it stays at its best
+        (2e6, 4e6, 0.8),
+        (1e6, 2e6, 0.6),
+        (1.5e6, 1.8e6, 0.6),  # the budget lies between two settings
+    ],
+)
+def test_the_mean_accuracy_is_the_area_over_log_macs(low, high, expected):
+    curve = points((2e6, 0.8), (1e6, 0.6), (1.2e6, 0.5))
+    assert mean_accuracy(curve, low, high) == pytest.approx(expected)
+
+
+def test_a_mean_accuracy_is_that_of_many_budgets():
+    curve = points((1e6, 0.5), (1.7e6, 0.62), (3e6, 0.7), (9e6, 0.9))
+    budgets = np.geomspace(1.1e6, 20e6, 20_001)
+    best = [within_budget(curve, budget).accuracy for budget in budgets]
+    assert mean_accuracy(curve, 1.1e6, 20e6) == pytest.approx(np.mean(best), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "low, high, message",
+    [
+        (0.5e6, 4e6, "500,000 average MACs cannot be reached"),
+        (2e6, 2e6, "high is 2000000.0; expected more than low"),
+        (2e6, float("inf"), "high"),
+        (2e6, "4e6", "high"),
+    ],
+)
+def test_a_mean_accuracy_needs_two_budgets_that_can_be_reached(low, high, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        mean_accuracy(points((1e6, 0.6)), low, high)
 
 
 @pytest.mark.parametrize(

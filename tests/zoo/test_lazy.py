@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+import search
 import zoo
 from zoo import lazy
 
@@ -38,21 +39,22 @@ def test_import_of_the_package_takes_no_keras_and_no_backend():
     assert found == "[]\n"
 
 
-def type_checked_names():
+def type_checked_names(package):
     """The names that type checkers see, by the module that they come from."""
-    tree = ast.parse((ROOT / "zoo" / "__init__.py").read_text("utf-8"))
+    tree = ast.parse(pathlib.Path(package.__file__).read_text("utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     return {alias.name: node.module for node in block.body for alias in node.names}
 
 
-def test_type_checkers_see_what_there_is_at_run_time():
-    seen = type_checked_names()
-    assert sorted(seen) == sorted(zoo.__all__)
+@pytest.mark.parametrize("package", [zoo, search])
+def test_type_checkers_see_what_there_is_at_run_time(package):
+    seen = type_checked_names(package)
+    assert sorted(seen) == sorted(package.__all__)
     for name, module in seen.items():
         source = importlib.import_module(module)
         expected = getattr(source, name)
-        assert getattr(zoo, name) is expected
-        assert name in dir(zoo)
+        assert getattr(package, name) is expected
+        assert name in dir(package)
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():

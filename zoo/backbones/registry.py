@@ -49,6 +49,7 @@ class Backbone:
 
 
 BACKBONES: dict[str, Backbone] = {}
+"""The backbones that `zoo train --backbone` knows, by name."""
 
 
 def register(

@@ -71,7 +71,8 @@ def export(
         >>> digits = zoo.data.load("digits").validation
         >>> model = zoo.load("aebnas_digits")
         >>> zoo.export(model, "on_device", images=digits.images, labels=digits.labels)
-        >>> # on the device: run.load("on_device").predict(images)
+
+        On the device, `run.load("on_device").predict(images)` answers alike.
     """
     chosen = find(formats.FORMATS, "format", format)
     if quantization is not None and quantization not in formats.QUANTIZATIONS:

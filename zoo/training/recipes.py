@@ -157,7 +157,7 @@ class Recipe:
             )
 
 
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         # AEBNAS's training of a candidate (arXiv 2512.10671), from random weights.
@@ -227,6 +227,7 @@ RECIPES = {
         ),
     )
 }
+"""The recipes by name: paper, long, short, finetune, transformer, heads."""
 
 
 def heads_first(recipe: Recipe) -> Recipe:
