@@ -29,10 +29,10 @@ def begun(attempts):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_search_killed_again_and_again_takes_the_course_of_an_uninterrupted_one(
-    tmp_path, searching, attempts, monkeypatch
+    tmp_path, searching, attempts, fake, monkeypatch
 ):
     whole, folder = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = subprocess.Popen(searching(whole, SOUGHT))
+    run(SOUGHT, whole)
     monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.1")
     command, moments = searching(folder, SOUGHT), random.Random(0)
     for more in KILLS:
@@ -45,12 +45,12 @@ def test_a_search_killed_again_and_again_takes_the_course_of_an_uninterrupted_on
             process.kill()
         assert process.returncode == -signal.SIGKILL
     assert SOUGHT.initial_trials < len(attempts(folder)) < SOUGHT.trials
-    subprocess.run(command, check=True)
+    monkeypatch.delenv("FAKE_TRAINING_SECONDS")
+    run(SOUGHT, folder)
 
     tried = attempts(folder)
     assert begun(tried) <= SOUGHT.trials + len(KILLS)
     assert all(each[-1][0] == "done" for each in tried.values())
-    assert undisturbed.wait() == 0
     assert found(folder) == found(whole)
     assert {status for _, status, _ in found(folder).values()} == {"COMPLETED"}
     assert len({str(genes) for genes, *_ in found(folder).values()}) == SOUGHT.trials
