@@ -76,6 +76,11 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+def pytest_collection_finish():
+    """What the tests imported stays, too."""
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)  # before any fixture of the test
 def pytest_runtest_setup(item):
     """Run eagerly what TensorFlow would compile, except in tests marked `compiled`.
@@ -86,6 +91,9 @@ def pytest_runtest_setup(item):
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(item.get_closest_marker("compiled") is None)
+        # Nearly half of compiling; a graph does the same without it.
+        options = {"disable_meta_optimizer": True}
+        tf.config.optimizer.set_experimental_options(options)
 
 
 @pytest.fixture(scope="session", autouse=True)
