@@ -303,7 +303,7 @@ def test_front_of_a_folder_without_a_search(fail, tmp_path):
 # run
 
 
-def test_run_searches_and_shows_the_progress(run, tmp_path, untrained, few_digits):
+def test_run_searches_and_shows_the_progress(run, tmp_path, guessing, few_digits):
     folder = tmp_path / "s"
     out = run("run", "--directory", folder, *BRIEF, "--trials", 2)
     assert out == f"Done. python -m search front {folder}\n"
@@ -569,7 +569,7 @@ def load(tmp_path, monkeypatch):
 
 
 def test_an_objective_from_a_file_is_maximised(
-    run, fail, load, tmp_path, untrained, few_digits
+    run, fail, load, tmp_path, guessing, few_digits
 ):
     loaded, folder = load(OBJECTIVE), tmp_path / "s"
     run(

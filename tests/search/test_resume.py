@@ -8,10 +8,12 @@ import pytest
 
 from search import Settings, read, run
 
-SOUGHT = Settings(trials=32, initial_trials=16, population=12, generations=5, seed=3)
+SOUGHT = Settings(
+    trials=24, initial_trials=12, batch_size=6, population=12, generations=3, seed=3
+)
 # It is killed after so many more trials have begun: first among the random ones, then
 # among the proposed ones. tests/campaign kills many more times.
-KILLS = (5, 15)
+KILLS = (5, 10)
 
 
 def found(folder):
