@@ -96,9 +96,6 @@ def pytest_runtest_setup(item):
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(item.get_closest_marker("compiled") is None)
-        # Nearly half of compiling; a graph does the same without it.
-        options = {"disable_meta_optimizer": True}
-        tf.config.optimizer.set_experimental_options(options)
 
 
 @pytest.fixture(scope="session", autouse=True)
