@@ -1,5 +1,7 @@
 """One small early-exit network and some data, shared by all tests."""
 
+import collections
+import contextlib
 import dataclasses
 import gc
 import os
@@ -11,6 +13,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THRE
     os.environ.setdefault(_threads, "1")
 
 import keras  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from zoo import (  # noqa: E402
@@ -21,8 +24,10 @@ from zoo import (  # noqa: E402
     EarlyExitModel,
     Stage,
     data,
+    macs,
     training,
 )
+from zoo.cost import CONVENTIONS  # noqa: E402
 
 gc.freeze()  # the libraries stay: no collection needs to look at them again
 
@@ -74,6 +79,11 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item.path.name not in LONGEST]
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_collection_finish():
+    """What the tests imported stays, too."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture of the test
@@ -148,3 +158,64 @@ def skip_training():
 def untrained(monkeypatch, skip_training):
     """Networks are built and measured, but keep their initial weights."""
     monkeypatch.setattr(training, "train", skip_training)
+
+
+class Guess:
+    """Stands in for `EarlyExitClassifier`: its logits are random, but its own.
+
+    They depend on images and weights, which are saved and loaded.
+    """
+
+    exit_rule = "score_margin"
+
+    def __init__(self, architecture, num_classes, thresholds=None, crop=1.0):
+        if not isinstance(architecture, Architecture):
+            architecture = Architecture.from_dict(architecture)
+        self.architecture, self.num_classes = architecture, num_classes
+        self.crop = crop
+        self.macs = macs(architecture, num_classes)
+        own = tuple(t for t in architecture.thresholds if t < 1)
+        self.thresholds = own if thresholds is None else tuple(thresholds)
+        self.num_exits = len(architecture.exits) + 1
+        shape = (51, self.num_exits * num_classes)
+        self.guesses = keras.Variable(np.random.normal(size=shape), name="kernel")
+        layer = collections.namedtuple("Layer", "name, weights")
+        self.layers = [layer("guess", [self.guesses])]
+
+    def cost(self, convention="standard"):
+        return macs(self.architecture, self.num_classes, convention)
+
+    def conventions(self):
+        return CONVENTIONS
+
+    def predict(self, images, **_):
+        seen = images.reshape(len(images), -1)[:, ::61] / 255
+        shape = (len(images), -1, self.num_classes)
+        return (seen @ np.array(self.guesses)).reshape(shape).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def without_training(skip_training):
+    """A function: in its context candidates are neither built nor trained, but guess.
+
+    See `Guess`. The context is a `pytest.MonkeyPatch`.
+    """
+    from search import candidates, tuner
+
+    @contextlib.contextmanager
+    def without_training():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
+            patch.setattr(training, "train", skip_training)
+            patch.setattr(tuner, "EarlyExitClassifier", Guess)
+            patch.setattr(candidates, "EarlyExitClassifier", Guess)
+            yield patch
+
+    return without_training
+
+
+@pytest.fixture
+def guessing(without_training):
+    """The same for a whole test."""
+    with without_training() as patch:
+        yield patch

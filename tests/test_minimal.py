@@ -12,7 +12,9 @@ CODE = (pathlib.Path(__file__).parent.parent / "docs" / "minimal.py").read_text(
 def test_the_whole_idea_fits_on_a_page(capsys):
     assert len(CODE.splitlines()) <= 80
     names = {"__name__": "minimal"}
-    exec(compile(CODE.replace("epochs=40", "epochs=2"), "minimal.py", "exec"), names)
+    code = CODE.replace("epochs=40, batch_size=64", "epochs=2")
+    code = code.replace("verbose=0", "batch_size=450, verbose=0")
+    exec(compile(code, "minimal.py", "exec"), names)
     assert capsys.readouterr().out.count("average MACs") == 4
 
     # What leads to a segment's logits is all of it.

@@ -62,10 +62,15 @@ class ProposerOracle(ParetoOracle):
         self.error: Exception | None = None
         self._queue: list[list[int]] = []
         self._predictions: list[Predictions] = []
+        self._decoded: dict[tuple[Any, ...], np.ndarray] = {}
 
     def genes(self, trial: Trial) -> np.ndarray:
         """Canonical genes of a trial's candidate."""
-        return self.space.from_values(trial.hyperparameters.values)
+        values = trial.hyperparameters.values
+        key = tuple(values.items())  # asked for again with every new trial
+        if key not in self._decoded:
+            self._decoded[key] = self.space.from_values(values)
+        return self._decoded[key].copy()
 
     def results(self) -> list[CompletedTrial]:
         """The completed trials as plain data, in the order in which they ended."""

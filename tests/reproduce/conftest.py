@@ -1,23 +1,18 @@
 """The command line, and experiments that it runs without training."""
 
 import collections
-import contextlib
 import functools
 import json
 
-import keras
-import numpy as np
 import pytest
 
-import zoo
 from reproduce import tables
 from reproduce.__main__ import main
 from reproduce.experiments import EXPERIMENTS
 from reproduce.records import RunRecord, Selected
-from search import EarlyExitTuner, candidates, tuner
+from search import EarlyExitTuner
 from search.records import CandidateRecord, DataSource, FrontPoint, Training
-from zoo import records, training
-from zoo.cost import CONVENTIONS
+from zoo import records
 from zoo.exits import Evaluation
 from zoo.model_record import Report
 
@@ -49,57 +44,6 @@ def fail(capsys):
         return err
 
     return fail
-
-
-class Guess:
-    """Stands in for `EarlyExitClassifier`: its logits are random, but its own.
-
-    They depend on images and weights, which are saved and loaded.
-    """
-
-    exit_rule = "score_margin"
-
-    def __init__(self, architecture, num_classes, thresholds=None, crop=1.0):
-        if not isinstance(architecture, zoo.Architecture):
-            architecture = zoo.Architecture.from_dict(architecture)
-        self.architecture, self.num_classes = architecture, num_classes
-        self.crop = crop
-        self.macs = zoo.macs(architecture, num_classes)
-        own = tuple(t for t in architecture.thresholds if t < 1)
-        self.thresholds = own if thresholds is None else tuple(thresholds)
-        self.num_exits = len(architecture.exits) + 1
-        shape = (51, self.num_exits * num_classes)
-        self.guesses = keras.Variable(np.random.normal(size=shape), name="kernel")
-        layer = collections.namedtuple("Layer", "name, weights")
-        self.layers = [layer("guess", [self.guesses])]
-
-    def cost(self, convention="standard"):
-        return zoo.macs(self.architecture, self.num_classes, convention)
-
-    def conventions(self):
-        return CONVENTIONS
-
-    def predict(self, images, **_):
-        seen = images.reshape(len(images), -1)[:, ::61] / 255
-        shape = (len(images), -1, self.num_classes)
-        return (seen @ np.array(self.guesses)).reshape(shape).astype("float32")
-
-
-@contextlib.contextmanager
-def without_training(skip_training):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
-        patch.setattr(training, "train", skip_training)
-        patch.setattr(tuner, "EarlyExitClassifier", Guess)
-        patch.setattr(candidates, "EarlyExitClassifier", Guess)
-        yield patch
-
-
-@pytest.fixture
-def guessing(skip_training):
-    """Networks are neither built nor trained; see `Guess`."""
-    with without_training(skip_training) as patch:
-        yield patch
 
 
 def arguments(name, root, scale="smoke"):
@@ -194,7 +138,7 @@ Ran = collections.namedtuple("Ran", "name, root, folder, path, record, trained")
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory, skip_training):
+def ran(tmp_path_factory, without_training):
     """A function: an experiment at smoke scale, interrupted once and continued.
 
     `trained` are the architectures that training began for; the third was interrupted.
@@ -211,7 +155,7 @@ def ran(tmp_path_factory, skip_training):
                 raise KeyboardInterrupt
             return train(self, architecture, number)
 
-        with without_training(skip_training) as patch:
+        with without_training() as patch:
             patch.setattr(EarlyExitTuner, "train", interrupted)
             assert main(arguments(name, root)) == 130
             assert not (root / "results").exists()

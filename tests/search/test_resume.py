@@ -8,10 +8,12 @@ import pytest
 
 from search import Settings, read, run
 
-SOUGHT = Settings(trials=32, initial_trials=16, population=12, generations=5, seed=3)
+SOUGHT = Settings(
+    trials=24, initial_trials=12, batch_size=6, population=12, generations=3, seed=3
+)
 # It is killed after so many more trials have begun: first among the random ones, then
 # among the proposed ones. tests/campaign kills many more times.
-KILLS = (5, 15)
+KILLS = (5, 10)
 
 
 def found(folder):
@@ -29,10 +31,10 @@ def begun(attempts):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_search_killed_again_and_again_takes_the_course_of_an_uninterrupted_one(
-    tmp_path, searching, attempts, monkeypatch
+    tmp_path, searching, attempts, fake, monkeypatch
 ):
     whole, folder = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = subprocess.Popen(searching(whole, SOUGHT))
+    run(SOUGHT, whole)
     monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.1")
     command, moments = searching(folder, SOUGHT), random.Random(0)
     for more in KILLS:
@@ -45,12 +47,12 @@ def test_a_search_killed_again_and_again_takes_the_course_of_an_uninterrupted_on
             process.kill()
         assert process.returncode == -signal.SIGKILL
     assert SOUGHT.initial_trials < len(attempts(folder)) < SOUGHT.trials
-    subprocess.run(command, check=True)
+    monkeypatch.delenv("FAKE_TRAINING_SECONDS")
+    run(SOUGHT, folder)
 
     tried = attempts(folder)
     assert begun(tried) <= SOUGHT.trials + len(KILLS)
     assert all(each[-1][0] == "done" for each in tried.values())
-    assert undisturbed.wait() == 0
     assert found(folder) == found(whole)
     assert {status for _, status, _ in found(folder).values()} == {"COMPLETED"}
     assert len({str(genes) for genes, *_ in found(folder).values()}) == SOUGHT.trials

@@ -203,7 +203,7 @@ def test_a_candidate_is_trained_by_the_recipe_with_a_seed_of_its_own(
     assert np.abs(kernels[0] - kernels[3]).max() > 0
 
 
-def test_macs_follow_the_asked_convention(small, dataset, tmp_path, untrained):
+def test_macs_follow_the_asked_convention(small, dataset, tmp_path, guessing):
     tuner = make(tmp_path / "search", dataset, convention="aebnas", target_macs=None)
     model, record = tuner.train(small, "0")
     cost = zoo.macs(small, 10, "aebnas")
@@ -221,7 +221,7 @@ def test_macs_follow_the_asked_convention(small, dataset, tmp_path, untrained):
 
 @pytest.mark.parametrize("exits, thresholds", [((0, 2), (0.5, 0.5)), ((), ())])
 def test_thresholds_of_the_genes_stay_where_none_are_tuned(
-    exits, thresholds, small, dataset, tmp_path, untrained
+    exits, thresholds, small, dataset, tmp_path, guessing
 ):
     space = SearchSpace((32,), exits, thresholds=(0.5, 1), tune_thresholds=not exits)
     if not exits:
@@ -235,12 +235,13 @@ def test_thresholds_of_the_genes_stay_where_none_are_tuned(
 
 @pytest.mark.parametrize("limit", [1000.0, 2.1e6, 2.5e6, 1e9])
 def test_with_a_limit_thresholds_are_the_most_accurate_within_it(
-    limit, small, dataset, tmp_path, untrained, monkeypatch
+    limit, small, dataset, tmp_path, guessing
 ):
     labels = dataset.validation.labels
     right = np.eye(10)[labels][:, None] * [[[0.5], [1], [2]]]  # later exits know more
     logits = np.random.default_rng(0).normal(right, 1).astype("float32")
-    monkeypatch.setattr(zoo.EarlyExitClassifier, "predict", lambda *_, **__: logits)
+    network = "search.tuner.EarlyExitClassifier"
+    guessing.setattr(f"{network}.predict", lambda *_, **__: logits)
     tuner = make(tmp_path / "s", dataset, target_macs=limit, target_is_limit=True)
     _, record = tuner.train(small, "0")
     settings = [
@@ -313,9 +314,9 @@ def test_weights_of_another_architecture_are_taken_over_where_they_fit(
 
 
 def test_what_goes_wrong_in_a_trial_is_recorded_and_the_search_goes_on(
-    small, dataset, tmp_path, monkeypatch
+    small, dataset, tmp_path, guessing
 ):
-    monkeypatch.setattr(SPACE, "decode", lambda genes: small)
+    guessing.setattr(SPACE, "decode", lambda genes: small)
     errors = [
         FloatingPointError("The loss became nan in epoch 1."),
         ValueError("Shapes (1, 2) and (3, 4) are incompatible."),
@@ -327,7 +328,7 @@ def test_what_goes_wrong_in_a_trial_is_recorded_and_the_search_goes_on(
             raise error
         return training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
 
-    monkeypatch.setattr(training, "train", train)
+    guessing.setattr(training, "train", train)
     tuner = make(tmp_path / "search", dataset, trials=3)
     tuner.search()
     oracle = tuner.oracle
@@ -347,7 +348,7 @@ def test_what_goes_wrong_in_a_trial_is_recorded_and_the_search_goes_on(
 
 
 def test_a_metric_that_is_not_finite_fails_the_trial(
-    dataset, tmp_path, monkeypatch, untrained
+    dataset, tmp_path, monkeypatch, guessing
 ):
     metric = dataclasses.replace(metrics.get("error"), measure=lambda _: math.nan)
     monkeypatch.setitem(metrics.METRICS, "error", metric)

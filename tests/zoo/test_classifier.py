@@ -372,6 +372,7 @@ np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-4)
 
 def run_on_jax(text, *arguments):
     environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # they take most of the time
     done = subprocess.run(
         [sys.executable, "-c", text.replace("NETWORK", NETWORK), *arguments],
         cwd=pathlib.Path(__file__).parents[2],

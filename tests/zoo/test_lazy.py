@@ -99,7 +99,7 @@ import zoo, keras
 import numpy as np
 model = keras.saving.load_model({str(saved / "model.keras")!r})
 assert type(model) is zoo.EarlyExitClassifier
-logits = model.predict(np.load({str(saved / "images.npy")!r}), verbose=0)
+logits = np.asarray(model(np.load({str(saved / "images.npy")!r})))
 expected = np.load({str(saved / "logits.npy")!r})
 np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 """
@@ -107,17 +107,13 @@ np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "imports, backend",
-    [
-        ("import keras, zoo", "tensorflow"),
-        ("import zoo, keras", "jax"),
-        ("import zoo.layers, keras", "tensorflow"),
-    ],
+    "imports", ["import keras, zoo", "import zoo, keras", "import zoo.layers, keras"]
 )
-def test_the_order_of_the_imports_does_not_matter(saved, imports, backend):
+def test_the_order_of_the_imports_does_not_matter(saved, imports):
     code = f"""
 {imports}
 assert "aebnas>EarlyExitClassifier" in keras.saving.get_custom_objects()
 print(keras.saving.load_model({str(saved / "layer.keras")!r}).layers[-1])
 """
-    assert "FitResolution" in python(code, KERAS_BACKEND=backend)
+    # TensorFlow takes longer to import, and is what other tests import.
+    assert "FitResolution" in python(code, KERAS_BACKEND="jax")

@@ -152,32 +152,30 @@ def test_wrong_usage_exits_with_2(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--version"],
-        ["train", "--help"],
-        ["list"],
-        ["show", MODEL],
-        ["frontier", MODEL],
-        ["pareto", "digits"],
-        ["show", "no such model"],
-    ],
-    ids=" ".join,
-)
-def test_what_runs_no_model_takes_no_keras(arguments):
+WITHOUT_KERAS = [
+    ["--version"],
+    ["train", "--help"],
+    ["list"],
+    ["show", MODEL],
+    ["frontier", MODEL],
+    ["pareto", "digits"],
+    ["show", "no such model"],
+]
+
+
+def test_what_runs_no_model_takes_no_keras():
     code = f"""
-import sys
+import contextlib, sys
 from zoo.__main__ import main
-try:
-    main({arguments})
-finally:
-    assert "keras" not in sys.modules
-    assert not {{"tensorflow", "jax", "torch"}} & set(sys.modules)
+for arguments in {WITHOUT_KERAS}:
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+    for name in ("keras", "tensorflow", "jax", "torch"):
+        assert name not in sys.modules, (name, arguments)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert "AssertionError" not in done.stderr
 
 
 def test_a_command_prints_its_result_and_nothing_else():
