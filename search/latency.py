@@ -1,20 +1,24 @@
-"""Latency of a candidate on a device, predicted from a table that was made there.
+"""The latency of candidates: measured as deployed, or predicted from a table.
 
-A network is a sequence of parts: the stem, blocks, modules of branches, classifiers.
-The table has the time of every part, and says how their sum becomes the time of a
-network. Nothing here imports Keras; `search.timing` makes tables.
+A network is a sequence of parts: the stem, blocks, modules of branches, classifiers. A
+table has the time of every part on a device, and says how their sum becomes the time of
+a network. Nothing here imports Keras; `search.timing` measures, and makes tables.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo import heads
+from zoo import heads, records
 from zoo.architecture import (
     EXIT_POSITIONS,
     EXPANSIONS,
@@ -25,8 +29,27 @@ from zoo.architecture import (
     Stage,
 )
 from zoo.arithmetic import halved
+from zoo.deploy.runner import OPEN
 from zoo.heads import Head, Part
+from zoo.names import unknown
 from zoo.records import record
+
+if TYPE_CHECKING:
+    from search.metrics import Measurement
+    from search.settings import Settings
+
+RUNTIMES = tuple(OPEN)
+QUANTIZATIONS = ("float16", "dynamic")  # int8 is calibrated on a trained network
+
+
+def check_deployment(runtime: str, quantization: str | None) -> None:
+    """Raise a ValueError if candidates cannot be timed in that way."""
+    if runtime not in RUNTIMES:
+        raise ValueError(unknown("runtime", runtime, RUNTIMES))
+    if quantization is not None and quantization not in QUANTIZATIONS:
+        raise ValueError(
+            unknown("quantization of candidates", quantization, QUANTIZATIONS)
+        )
 
 
 def segments(architecture: Architecture, num_classes: int) -> list[list[Part]]:
@@ -240,7 +263,9 @@ def part_sums(
     for segment in segments(architecture, num_classes):
         for part in segment:
             if part.name not in times:
-                raise ValueError(f"The latency table has no {part.name!r}; make it anew.")
+                raise ValueError(
+                    f"The latency table has no {part.name!r}; make it anew."
+                )
         sums.append(sum(times[part.name] for part in segment))
     return np.cumsum(sums)
 
@@ -254,3 +279,76 @@ def used_shares(thresholds: Sequence[float], shares: Sequence[float]) -> np.ndar
     """
     used = [k for k, threshold in enumerate((*thresholds, 0.0)) if threshold < 1]
     return np.asarray(shares, float)[used]
+
+
+@dataclass(frozen=True)
+class LatencySource:
+    """Which latency table latencies are predicted from.
+
+    Attributes:
+        name: Its file, as the settings name it.
+        sha256: Of that file.
+        of: What it was made with: `runtime`, `quantization`, `threads`, `processor`.
+    """
+
+    name: str
+    sha256: str
+    of: dict[str, Any]
+
+
+def read(path: str | os.PathLike) -> LatencyTable:
+    """Read a table from its file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or no latency table.
+    """
+    return records.read(path, LatencyTable)
+
+
+def source(path: str | os.PathLike) -> LatencySource:
+    """What to note about a table that a search uses; raises what `read` does."""
+    table, data = read(path), pathlib.Path(path).read_bytes()
+    of = {key: getattr(table, key) for key in ("runtime", "quantization", "threads")}
+    of["processor"] = table.device.get("processor")
+    return LatencySource(str(path), hashlib.sha256(data).hexdigest(), of)
+
+
+def clock(
+    settings: Settings, space: Any, num_classes: int
+) -> Callable[[Measurement], float] | None:
+    """How a search measures latency; None: by the default of `search.metrics`.
+
+    Args:
+        settings: What the search does.
+        space: Its space.
+        num_classes: Of its data.
+
+    Returns:
+        A function of a candidate that gives milliseconds per image.
+
+    Raises:
+        FileNotFoundError: There is no such table.
+        ValueError: The table is damaged, or not for such candidates.
+    """
+    if settings.latency_table is not None:
+        table = read(settings.latency_table)
+        table.check(space.resolutions, num_classes)
+        some = space.decode(space.sample(1, np.random.default_rng(0))[0])
+        table.per_exit(some, num_classes)
+        return partial(_predicted, table)
+    if settings.runtime is not None:
+        from search.timing import deployed
+
+        return partial(deployed, settings.runtime, settings.quantization)
+    return None
+
+
+def _predicted(table: LatencyTable, measurement: Measurement) -> float:
+    at = measurement.evaluation
+    return table.predict(
+        measurement.model.architecture,
+        measurement.dataset.num_classes,
+        at.thresholds,
+        at.utilisation,
+    )

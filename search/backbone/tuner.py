@@ -129,6 +129,7 @@ class ExitTuner(EarlyExitTuner):
             cost,
             self.latency_batch_size,
             began,
+            self.latency,
         )
         return model, CandidateRecord(
             trial=trial,

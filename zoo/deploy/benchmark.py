@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from zoo import backends, files, records, registry
-from zoo.deploy import formats, graphs, runner
+from zoo.deploy import formats, graphs, runner, timing
 from zoo.deploy.export import MANIFEST, export
 from zoo.deploy.runner import Network
 from zoo.model import EarlyExitModel
@@ -53,7 +53,7 @@ def benchmark(
 
     Returns:
         What was measured, as `run.py --benchmark` prints it: the device, and `speeds`;
-        see `zoo.deploy.runner.measure`.
+        see `zoo.deploy.timing.measure`.
 
     Raises:
         ValueError: A runtime is unknown or not to be had, or it is not known how many
@@ -68,12 +68,12 @@ def benchmark(
             for size in batch_sizes:
                 progress(f"timing batches of {size}")
                 repeat = rounds or (ROUNDS if size < MANY else FEW_ROUNDS)
-                speeds += runner.measure(networks, [size], repeat)
+                speeds += timing.measure(networks, [size], repeat)
     found = {
         "model": str(source),
         "quantization": quantization,
         "threads": threads,
-        **runner.device(),
+        **timing.device(),
         "speeds": speeds,
     }
     return records.to_dict(found)
