@@ -235,8 +235,8 @@ def _check_latency(settings: Settings) -> None:
         return
     if runtime is not None:
         raise ValueError(
-            "There are a runtime and a latency_table, which knows its own; expected one "
-            "of them."
+            "There are a runtime and a latency_table, which has its own; expected "
+            "one of them."
         )
     if settings.latency_batch_size != 1:
         raise ValueError(
