@@ -6,6 +6,8 @@ installed package has not. A folder of records has the same layout everywhere:
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
     searches/, digits_oracles/          other searches
     baselines/, stages/                 models that are not shipped
+    device/NAME.json                    models on a device
+    latency_tables/NAME.json            latency tables of `search latency-table`
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json
 """
 
@@ -17,14 +19,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from search.latency import LatencyTable
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
+from zoo.device_record import DeviceRecord
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
 from zoo.speeds import BenchmarkRecord
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-BASELINES, ORACLES = "baselines", "digits_oracles"
+BASELINES, ORACLES, DEVICE = "baselines", "digits_oracles", "device"
+TABLES = "latency_tables"
 SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "surrogates_archive.json",
     "finetune_digits.json",
@@ -211,6 +216,7 @@ class SurrogateQualityRecord:
 KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
     *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord, BenchmarkRecord),
+    *(DeviceRecord, LatencyTable),
 )
 
 
@@ -257,6 +263,26 @@ def read(results: str | os.PathLike, name: str, kind: type[R], command: str) -> 
 def epochs(record: ModelRecord) -> int | None:
     """Epochs that a model was trained for; None: unknown."""
     return (record.recipe or {}).get("epochs")
+
+
+def devices(results: str | os.PathLike) -> Iterator[DeviceRecord]:
+    """The models on a device in a folder of records, by file.
+
+    Raises:
+        ValueError: A record is damaged.
+    """
+    for path in sorted((pathlib.Path(results) / DEVICE).glob("*.json")):
+        yield records.read(path, DeviceRecord)
+
+
+def latency_tables(results: str | os.PathLike) -> Iterator[LatencyTable]:
+    """The latency tables in a folder of records, by file.
+
+    Raises:
+        ValueError: A record is damaged.
+    """
+    for path in sorted((pathlib.Path(results) / TABLES).glob("*.json")):
+        yield records.read(path, LatencyTable)
 
 
 def models(results: str | os.PathLike, part: str = BASELINES) -> Iterator[ModelRecord]:

@@ -22,10 +22,9 @@ from zoo import files, measure
 from zoo.architecture import Architecture
 from zoo.checks import whole_number
 from zoo.classifier import EarlyExitClassifier
-from zoo.deploy import formats, graphs, runner, timing
-from zoo.deploy.runner import Network
+from zoo.deploy import formats, runner, timing
+from zoo.deploy.benchmark import open_model
 from zoo.heads import Part
-from zoo.model import EarlyExitModel
 
 ROUNDS = 100
 NETWORKS = 12  # whole networks that a table is fitted to
@@ -54,35 +53,6 @@ def deployed(runtime: str, quantization: str | None, measurement: Measurement) -
     with _alone():
         (found,) = timing.measure({runtime: network}, size, ROUNDS)
     return float(found["image_ms"])
-
-
-def open_model(
-    model: EarlyExitModel, runtime: str, quantization: str | None, threads: int = 1
-) -> Network:
-    """A model in a runtime; what it answers is not compared with the model."""
-    formats.require(formats.FORMATS[runtime])
-    cut = graphs.cut(model)
-    about = {
-        "thresholds": model.thresholds,
-        "image_size": cut.shapes[0][:2],
-        "num_classes": model.num_classes,
-        "exit_rule": model.exit_rule,
-        "segments": [{"exit": k} for k in cut.exits],
-        "resize": None,
-    }
-    parts = zip(cut.segments, cut.shapes)
-    return Network(about, [_open(*p, runtime, quantization, threads) for p in parts])
-
-
-def _open(
-    segment: keras.Model,
-    shape: Sequence[int],
-    runtime: str,
-    quantization: str | None,
-    threads: int,
-) -> Callable[[np.ndarray], Sequence[Any]]:
-    data = formats.FORMATS[runtime].convert(segment, shape, quantization, None)
-    return runner.OPEN[runtime](data, threads)
 
 
 def make_table(
@@ -208,9 +178,11 @@ def _call(
     features = keras.Input(part.shape)
     model = keras.Model(features, [part.build(features)])
     try:
-        run = _open(model, part.shape, runtime, quantization, threads)
+        convert = formats.FORMATS[runtime].convert
+        data = convert(model, part.shape, quantization, None)
     except Exception as error:  # converters raise nearly anything
         raise ValueError(f"{part.name!r} cannot be converted: {error}") from error
+    run = runner.OPEN[runtime](data, threads)
     x = _rng(0).uniform(-1, 1, (1, *part.shape)).astype(np.float32)
     return lambda: run(x)
 

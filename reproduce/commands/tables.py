@@ -18,7 +18,8 @@ def add(commands: CommandLine) -> None:
         table,
         "Print a table of published and measured results.",
         "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
-        "oracles, models, baselines, guess, finetune, skipping, pixel_exact, and\n"
+        "oracles, models, baselines, guess, finetune, skipping, pixel_exact, device,\n"
+        "device_agreement, device_latency, latency_fronts, and\n"
         "those that a file given by --load registers.",
     )
     sub.add_argument("table", metavar="NAME")
