@@ -157,12 +157,15 @@ def _timed(
         for each, pair in networks.items()
         for kind, network in zip(("early", "static"), pair)
     }
+    clock = timing.cpu_time(1)
     early = {key: network for key, network in kinds.items() if key[1] == "early"}
     with files.locked(pathlib.Path(tempfile.gettempdir())):
         progress("timing")
-        single = {r["network"]: r for r in timing.measure(kinds, [1], rounds)}
+        found = timing.measure(kinds, [1], rounds, clock)
         progress(f"timing batches of {BATCH}")
-        many = {r["network"]: r for r in timing.measure(early, [BATCH], BATCHES)}
+        batched = timing.measure(early, [BATCH], BATCHES, clock)
+    single = {row["network"]: row for row in found}
+    many = {row["network"]: row for row in batched}
 
     def ms(value: float) -> float:
         return round(float(value), 4)

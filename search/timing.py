@@ -34,7 +34,7 @@ NOTHING = "nothing"
 def deployed(runtime: str, quantization: str | None, measurement: Measurement) -> float:
     """Milliseconds per image of a candidate, exported and timed on one thread.
 
-    The times until the answer of each exit are weighted by the exit shares. A lock on
+    They are the processor's, so that a training beside it does not count. The times until the answer of each exit are weighted by the exit shares. A lock on
     the machine keeps others waiting that time something. Images have the network's own
     size: resizing them is not timed.
 
@@ -51,7 +51,8 @@ def deployed(runtime: str, quantization: str | None, measurement: Measurement) -
     network.manifest["shares"] = used_shares(at.thresholds, at.utilisation)
     size = [measurement.latency_batch_size or 1]
     with _alone():
-        (found,) = timing.measure({runtime: network}, size, ROUNDS)
+        clock = timing.cpu_time(1)
+        (found,) = timing.measure({runtime: network}, size, ROUNDS, clock)
     return float(found["image_ms"])
 
 
@@ -110,7 +111,8 @@ def make_table(
         ends.append(len(calls))
     progress("timing")
     with _alone():
-        times = np.quantile(timing.taken(calls, rounds), timing.LOW, axis=0)
+        taken = timing.taken(calls, rounds, timing.cpu_time(threads))
+    times = np.quantile(taken, timing.LOW, axis=0)
     spent, *exits = np.split(times, ends[:-1])
     named = {p.name: max(0.0, t - spent[-1]) for p, t in zip(parts, spent)}
     del named[NOTHING]

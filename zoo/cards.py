@@ -180,8 +180,8 @@ def render(record: ModelRecord) -> str:
         parts += [
             "## On a device",
             f"{found.device['processor']}, batch 1, one thread; all formats took turns "
-            "in one process, and times are the 10th percentile. The last column is the "
-            "same network without exits but the final one: a static network of "
+            "in one process. Times are the processor's, 10th percentile. The last "
+            "column is the same network without exits but the final one: a static network of "
             f"{percent(found.static_accuracy)}, in the same format. Accuracy is that "
             f"at the thresholds of the format, on {found.images:,} test images.",
             markdown_table(DEVICE_COLUMNS, device_rows(found)),

@@ -13,8 +13,9 @@ from zoo.records import record
 class FormatRow:
     """A model in one format, on the test split and on a clock.
 
-    Times are 10th percentiles, which other work on the machine hardly disturbs. Images
-    have the network's own size: resizing them is not timed.
+    Times are the processor's, on one thread, 10th percentiles: other work on the
+    machine hardly disturbs them. Images have the network's own size: resizing them is
+    not timed.
 
     Attributes:
         runtime: "litert", "onnx" or "tensorflow", which is Keras itself.

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -360,19 +361,36 @@ class Fake:
 
 
 def test_times_are_weighted_by_the_shares_of_the_exits(monkeypatch):
+    orders = []
+
+    class Rng:
+        def permutation(self, count):
+            orders.append(np.roll(np.arange(count), len(orders)))
+            return orders[-1]
+
     ticks = iter(range(100_000))
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks) ** 2 / 1000)
+
+    def clock():  # call number k, from 0, takes 4 k + 1 milliseconds
+        return next(ticks) ** 2 / 1000
+
+    with monkeypatch.context() as patch:
+        patch.setattr(timing.np.random, "default_rng", lambda seed: Rng())
+        found = timing.taken([int] * 4, 1, clock)
+    # Two rounds of four warm up; the third began with the last but one.
+    assert orders[2].tolist() == [2, 3, 0, 1]
+    np.testing.assert_allclose(found, [[4 * k + 1 for k in (10, 11, 8, 9)]])
+    given = np.array([[1.0, 2, 4, 8]])
+    monkeypatch.setattr(timing, "taken", lambda calls, rounds, clock: given)
     (found,) = timing.measure({"fake": Fake()}, [2], 1)
-    # Two rounds of four calls warm up; call k of the rest takes 4 k + 1 of these ticks.
-    first, second, third, fourth = (4 * k + 1 for k in range(8, 12))
-    assert [e["p10_ms"] for e in found["segments"]] == pytest.approx([first, second])
-    assert [e["p10_ms"] for e in found["exits"]] == pytest.approx(
-        [third / 2, fourth / 2]
-    )
-    assert found["image_ms"] == pytest.approx(0.75 * third / 2 + 0.25 * fourth / 2)
+    assert [each["p10_ms"] for each in found["segments"]] == [1, 2]
+    assert [each["p10_ms"] for each in found["exits"]] == [2, 4]
+    assert found["image_ms"] == pytest.approx(0.75 * 2 + 0.25 * 4)
+    assert 2 <= found["rule"]["mean_ms"] <= 4
     for sizes, rounds in (([0], 1), ([1], 0)):
         with pytest.raises(ValueError, match="is 0; expected 1 or more"):
             timing.measure({"fake": Fake()}, sizes, rounds)
+    assert timing.cpu_time(1) is time.process_time
+    assert timing.cpu_time(2) is time.perf_counter
 
 
 @needs_litert

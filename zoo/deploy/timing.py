@@ -19,7 +19,10 @@ WARM_UP = 2  # rounds
 
 
 def measure(
-    networks: Mapping[str, Any], batch_sizes: Sequence[int], rounds: int
+    networks: Mapping[str, Any],
+    batch_sizes: Sequence[int],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
     """Time networks, which take turns: each segment, and the whole rule.
 
@@ -32,6 +35,7 @@ def measure(
         networks: What `run.load` returned, by name.
         batch_sizes: Images at once.
         rounds: How often to repeat.
+        clock: Tells the time in seconds; see `cpu_time`.
 
     Raises:
         ValueError: A number is below 1.
@@ -43,7 +47,8 @@ def measure(
     for size in batch_sizes:
         calls = [jobs(network, size) for network in networks.values()]
         ends = np.cumsum([len(each) for each in calls])
-        times = np.split(taken(sum(calls, []), rounds), ends[:-1], axis=1)
+        every = taken(sum(calls, []), rounds, clock)
+        times = np.split(every, ends[:-1], axis=1)
         for (name, network), own in zip(networks.items(), times):
             segments, exits = np.split(own, 2, axis=1)
             exits, rng = exits / size, np.random.default_rng(0)
@@ -60,15 +65,34 @@ def measure(
     return rows
 
 
-def taken(calls: Sequence[Callable[[], Any]], rounds: int) -> np.ndarray:
-    """Milliseconds that functions take, in turns; shape `(rounds, functions)`."""
+def taken(
+    calls: Sequence[Callable[[], Any]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> np.ndarray:
+    """Milliseconds that functions take, in turns; shape `(rounds, functions)`.
+
+    The order is drawn anew in every round, so that what one leaves in the caches does
+    not always serve the same other.
+    """
     times = np.zeros((WARM_UP + rounds, len(calls)))
+    rng = np.random.default_rng(0)
     for row in times:
-        for place, call in enumerate(calls):
-            began = time.perf_counter()
-            call()
-            row[place] = 1000 * (time.perf_counter() - began)
+        for place in rng.permutation(len(calls)):
+            began = clock()
+            calls[place]()
+            row[place] = 1000 * (clock() - began)
     return times[WARM_UP:]
+
+
+def cpu_time(threads: int) -> Callable[[], float]:
+    """The clock on which other work on the machine hardly counts.
+
+    On one thread that is the time for which the processor runs this process: how long
+    it waits for others, such as a training, is left out. With more threads it is the
+    time on the wall.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def summary(times: np.ndarray) -> dict[str, float]:
