@@ -34,9 +34,10 @@ NOTHING = "nothing"
 def deployed(runtime: str, quantization: str | None, measurement: Measurement) -> float:
     """Milliseconds per image of a candidate, exported and timed on one thread.
 
-    They are the processor's, so that a training beside it does not count. The times until the answer of each exit are weighted by the exit shares. A lock on
-    the machine keeps others waiting that time something. Images have the network's own
-    size: resizing them is not timed.
+    They are the processor's, so that a training beside it does not count, and those
+    until the answer of each exit are weighted by the exit shares. A lock on the machine
+    keeps others waiting that time something. Images have the network's own size:
+    resizing them is not timed.
 
     Args:
         runtime: "litert" or "onnx".

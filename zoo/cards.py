@@ -181,9 +181,10 @@ def render(record: ModelRecord) -> str:
             "## On a device",
             f"{found.device['processor']}, batch 1, one thread; all formats took turns "
             "in one process. Times are the processor's, 10th percentile. The last "
-            "column is the same network without exits but the final one: a static network of "
-            f"{percent(found.static_accuracy)}, in the same format. Accuracy is that "
-            f"at the thresholds of the format, on {found.images:,} test images.",
+            "column is the same network without exits but the final one: a static "
+            f"network with an accuracy of {percent(found.static_accuracy)}, in the "
+            "same format. Accuracy is that at the thresholds of the format, on "
+            f"{found.images:,} test images.",
             markdown_table(DEVICE_COLUMNS, device_rows(found)),
         ]
     if record.notes:
