@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import backends, data, files, measure, registry
+from zoo import data, files, measure, registry
 from zoo.deploy import benchmark, runner, timing, verify
 from zoo.deploy.export import export
 from zoo.deploy.runner import Network
@@ -40,7 +40,7 @@ def survey(
 
     Beside each is the same network without exits but the final one: a static network of
     about the same accuracy, exported in the same format and timed in the same turns.
-    All run on one thread.
+    All run on one thread, for which `zoo.backends.limit_threads` comes first.
 
     Args:
         name: A pretrained model's name, or a folder that `zoo.save` wrote.
@@ -65,7 +65,6 @@ def survey(
         raise ValueError(
             f"The images of {dataset.name} are not those that {name} was measured on."
         )
-    backends.limit_threads(1)
     model, static = registry.load(name), registry.load(name)
     static.thresholds = (1.0,) * (model.num_exits - 1)
     networks: dict[str, tuple[Network, Network]] = {}

@@ -145,9 +145,10 @@ def exact(options: argparse.Namespace) -> None:
 def device(options: argparse.Namespace) -> None:
     """Measure models on this device."""
     from reproduce import device
-    from zoo import files, records, registry
+    from zoo import backends, files, records, registry
     from zoo.cards import DEVICE_COLUMNS, device_rows
 
+    backends.limit_threads(1)
     if options.out:
         files.make_folder(options.out)
     found = []
