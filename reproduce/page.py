@@ -92,8 +92,8 @@ SECTIONS = (
         "weighted by the shares of the test images that leave there. In the last "
         "column the network has no exits but the final one: a static network of about "
         "the same accuracy, in the same format. All formats of a model took turns in "
-        "one process. The times are the processor's, so that other work does not count, "
-        "and the 10th percentile; resizing images is not included.",
+        "one process. The times are the processor's, so that other work does not "
+        "count, and the 10th percentile; resizing images is not included.",
         "device_latency",
     ),
     Section(
