@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -195,7 +196,7 @@ def _nothing() -> Part:
     return Part(NOTHING, (4, 4, 16), lambda x: keras.layers.ReLU()(x))
 
 
-def _alone():
+def _alone() -> AbstractContextManager[None]:
     """Keeps others waiting that time something on this machine."""
     return files.locked(pathlib.Path(tempfile.gettempdir()))
 
