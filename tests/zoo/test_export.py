@@ -285,6 +285,15 @@ def test_onnx_answers_like_the_model(network, images, tmp_path):
     same(runner.load(tmp_path / "onnx").predict(images), network.predict_early(images))
 
 
+@needs_onnx
+def test_gelu_is_in_operations_that_onnx_has():
+    inputs = keras.Input((6,))
+    segment = keras.Model(inputs, [keras.layers.Dense(4, activation="gelu")(inputs)])
+    x = np.random.default_rng(0).normal(0, 2, (5, 6)).astype("float32")
+    (found,) = runner.open_onnx(formats.onnx(segment, (6,), None, None), 1)(x)
+    np.testing.assert_allclose(found, segment.predict(x, verbose=0), atol=1e-5)
+
+
 # What runs on the device
 
 
