@@ -76,6 +76,13 @@ SECTIONS = (
         "skipping",
     ),
     Section(
+        "Two devices, two fronts",
+        "The candidates of the search that found `aebnas_cifar10_small`, with the "
+        "latencies that two latency tables of the same machine predict for them "
+        "(`python -m search latency-table`).",
+        "latency_fronts",
+    ),
+    Section(
         "Fine-tuning",
         "A pretrained model and the same network with random weights. Both got new "
         "classifiers and were trained on the digits with Keras's Adam optimiser "

@@ -7,6 +7,8 @@ installed package has not. A folder of records has the same layout everywhere:
     digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
     searches/                           other searches
     baselines/, stages/                 models that are not shipped
+    device/NAME.json                    models on a device
+    latency_tables/NAME.json            latency tables of `search latency-table`
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,
     ranking.json
 """
@@ -19,8 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from search.latency import LatencyTable
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
+from zoo.device_record import DeviceRecord
 from zoo.exits import Evaluation
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
@@ -28,6 +32,7 @@ from zoo.speeds import BenchmarkRecord
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 BASELINES, ORACLES, EXITS = "baselines", "digits_oracles", "lite0_exits"
+DEVICE, TABLES = "device", "latency_tables"
 SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "surrogates_archive.json",
     "finetune_digits.json",
@@ -263,7 +268,7 @@ class RankingRecord:
 KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
     *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord, BenchmarkRecord),
-    RankingRecord,
+    *(RankingRecord, DeviceRecord, LatencyTable),
 )
 
 
@@ -310,6 +315,26 @@ def read(results: str | os.PathLike, name: str, kind: type[R], command: str) -> 
 def epochs(record: ModelRecord) -> int | None:
     """Epochs that a model was trained for; None: unknown."""
     return (record.recipe or {}).get("epochs")
+
+
+def devices(results: str | os.PathLike) -> Iterator[DeviceRecord]:
+    """The models on a device in a folder of records, by file.
+
+    Raises:
+        ValueError: A record is damaged.
+    """
+    for path in sorted((pathlib.Path(results) / DEVICE).glob("*.json")):
+        yield records.read(path, DeviceRecord)
+
+
+def latency_tables(results: str | os.PathLike) -> Iterator[LatencyTable]:
+    """The latency tables in a folder of records, by file.
+
+    Raises:
+        ValueError: A record is damaged.
+    """
+    for path in sorted((pathlib.Path(results) / TABLES).glob("*.json")):
+        yield records.read(path, LatencyTable)
 
 
 def models(results: str | os.PathLike, part: str = BASELINES) -> Iterator[ModelRecord]:

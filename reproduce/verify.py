@@ -17,7 +17,9 @@ from reproduce.records import (
     KINDS,
     RESULTS,
     BenchmarkRecord,
+    DeviceRecord,
     FinetuneRecord,
+    LatencyTable,
     ModelRecord,
     PixelExactRecord,
     RankingRecord,
@@ -27,7 +29,7 @@ from reproduce.records import (
     SurrogateQualityRecord,
     check_folder,
 )
-from search import pareto
+from search import latency, pareto
 from search.records import CandidateRecord, FrontPoint
 from zoo import records, registry
 from zoo.architecture import Architecture
@@ -185,6 +187,24 @@ def _skipping(where: str, record: BenchmarkRecord) -> Iterator[Comparison]:
     yield f"{each}, thresholds", record.thresholds, thresholds
 
 
+def _device(where: str, record: DeviceRecord) -> Iterator[Comparison]:
+    """What was timed is what is shipped, and its card says the same."""
+    shipped, each = registry.record(record.model), f"{where}: {record.model}"
+    yield f"{each}, weights", record.weights, shipped.weights.sha256
+    yield f"{each}, fingerprint", record.fingerprint, shipped.data.fingerprint
+    yield f"{each}, in its card", shipped.device == record, True
+    final = shipped.results["test"].exit_accuracy[-1]
+    yield f"{each}, without exits", round(record.static_accuracy, 3), round(final, 3)
+    yield f"{each}, MACs without exits", record.static_macs, shipped.macs.backbone[-1]
+
+
+def _latency_table(where: str, record: LatencyTable) -> Iterator[Comparison]:
+    """It has every part that networks of its resolutions may have."""
+    parts = latency.every_part(record.resolutions, record.num_classes)
+    names = sorted(part.name for part in parts)
+    yield f"{where}: parts", sorted(record.parts), names
+
+
 def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
     """All test images together are those of the models' own records."""
     for row in record.rows:
@@ -331,6 +351,8 @@ _CHECKS = {
     FinetuneRecord: _finetune,
     PixelExactRecord: _pixel_exact,
     BenchmarkRecord: _skipping,
+    DeviceRecord: _device,
+    LatencyTable: _latency_table,
     SurrogateQualityRecord: _surrogates,
     RankingRecord: _ranking,
 }

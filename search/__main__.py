@@ -1,4 +1,4 @@
-"""Command line: python -m search run|front|benchmark|supernet."""
+"""Command line: python -m search run|front|benchmark|supernet|..."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import search
-from search.commands import benchmark, front, run, supernet
+from search.commands import benchmark, front, latency_table, run, supernet
 from search.launch import end_with_parent
 from zoo.terminal import CommandLine
 
@@ -29,7 +29,7 @@ def commands() -> CommandLine:
         interrupted="interrupted; the same command continues.",
         keras=True,
     )
-    for module in (run, front, benchmark, supernet):
+    for module in (run, front, benchmark, supernet, latency_table):
         module.add(found)
     return found
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from search import methods
+from search import latency, methods
 from search.backbone.tuner import ExitTuner
 from search.engine import ProposerOracle
 from search.settings import Settings
@@ -54,7 +54,8 @@ def tuner(
         backbone: The backbone, if the settings name one.
 
     Raises:
-        ValueError: The model to take weights from does not exist or does not fit.
+        ValueError: The model to take weights from, or the latency table, does not
+            exist or does not fit.
     """
     strategy = scratch
     if settings.initial_weights is not None:
@@ -78,6 +79,7 @@ def tuner(
         convention=settings.convention,
         strategy=strategy,
         latency_batch_size=settings.latency_batch_size,
+        latency=latency.clock(settings, oracle.space, dataset.num_classes),
         seed=settings.seed,
     )
 

@@ -48,6 +48,8 @@ class Measurement:
         cost: Its MACs in the search's convention, and its parameters.
         latency_batch_size: Batch size for measuring latency; None: do not measure it.
         began: When the trial began, by `time.perf_counter`.
+        latency: How to measure it, a function of a `Measurement` that gives
+            milliseconds per image; see `search.latency.clock`. None: in TensorFlow.
     """
 
     model: EarlyExitModel
@@ -57,6 +59,7 @@ class Measurement:
     cost: Cost
     latency_batch_size: int | None = None
     began: float = 0.0
+    latency: Callable[[Measurement], float] | None = None
 
     @property
     def labels(self) -> np.ndarray:
@@ -169,6 +172,8 @@ def measure(measurement: Measurement) -> dict[str, float]:
 
 
 def _latency_ms(measurement: Measurement) -> float:
+    if measurement.latency is not None:
+        return measurement.latency(measurement)
     from zoo.benchmark import benchmark
 
     size, images = measurement.latency_batch_size, measurement.dataset.validation.images
@@ -204,7 +209,7 @@ for _metric in (
         "latency_ms",
         "min",
         _latency_ms,
-        "milliseconds per image, with skipping, on this machine",
+        "milliseconds per image, with skipping, on this machine or by a table",
         needs="latency_batch_size",
     ),
     Metric("seconds", "min", _seconds, "time for training and measuring"),

@@ -108,6 +108,7 @@ def record(directory: str | os.PathLike) -> SearchRecord:
         iterations=tuple(oracle.iterations()),
         seconds=round(sum(c.metrics.get("seconds", 0.0) for c in candidates), 1),
         supernet=begun.supernet,
+        latency=begun.latency,
     )
 
 

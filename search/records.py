@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from search.latency import LatencySource
 from search.settings import Settings
 from search.settings import upgrade as upgrade_settings
 from zoo import heads
@@ -181,12 +182,14 @@ class StartedSearch:
         data: What it trains on.
         provenance: Versions and hardware.
         supernet: Where weights come from; None: candidates are trained.
+        latency: Where latencies come from; None: they are measured, or not known.
     """
 
     settings: Settings
     data: DataSource
     provenance: dict[str, Any]
     supernet: SupernetSource | None = added()
+    latency: LatencySource | None = added()
 
 
 def upgrade_search(data: dict[str, Any]) -> dict[str, Any]:
@@ -225,6 +228,7 @@ class SearchRecord:
         iterations: How good the surrogates' predictions were, by iteration.
         seconds: Of all trials together.
         supernet: Where weights come from; None: candidates are trained.
+        latency: Where latencies come from; None: they are measured, or not known.
     """
 
     settings: Settings
@@ -239,6 +243,7 @@ class SearchRecord:
     iterations: tuple[Iteration, ...]
     seconds: float
     supernet: SupernetSource | None = added()
+    latency: LatencySource | None = added()
 
     def candidate(self, trial: str) -> CandidateRecord:
         """The trained candidate of a trial.

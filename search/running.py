@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from search import build, methods
+from search import build, latency, methods
 from search.backbone import places
 from search.engine import ProposerOracle, is_worker, reason
 from search.reading import RECORD, STARTED, OtherSearchError, record, started
@@ -160,6 +160,9 @@ def _start(
     if settings.supernet is not None:
         weights, _ = stored.read(settings.supernet)
         source = SupernetSource(settings.supernet, stored.digest(weights))
+    timed_by = None
+    if settings.latency_table is not None:
+        timed_by = latency.source(settings.latency_table)
     if (directory / STARTED).is_file():
         before = started(directory)
         changed = [
@@ -169,9 +172,11 @@ def _start(
             changed.append("content of the data set")
         if before.supernet != source and "supernet" not in changed:
             changed.append("content of the supernet")
+        if before.latency != timed_by and "latency_table" not in changed:
+            changed.append("content of the latency table")
         if changed:
             raise OtherSearchError(directory, changed)
         return dataclasses.replace(before, settings=settings)
     provenance = measure.provenance(started=time.strftime("%Y-%m-%d"))
     provenance["versions"] |= {name: metadata.version(name) for name in LIBRARIES}
-    return StartedSearch(settings, about, provenance, source)
+    return StartedSearch(settings, about, provenance, source, timed_by)

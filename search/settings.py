@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search import methods, metrics
+from search import latency, methods, metrics
 from search.backbone.checks import EXIT_OPTIONS, HEADS_RECIPE, check_backbone
 from search.backbone.space import ExitSpace
 from search.genes import Space
@@ -53,11 +53,17 @@ class Settings:
         recipe_changes: Fields of the recipe to change.
         train_images: Train on this many of the first training images; None: on all.
         initial_weights: Model to copy matching weights from; None: all are random.
-        latency_batch_size: Also measure latency in batches of this size.
+        latency_batch_size: Also measure latency in batches of this size; 1 by default
+            with a runtime or a table.
         supernet: Name, file or folder of a supernet: candidates inherit its weights and
             are not trained; `train_images` is then how many training images their
             batch-normalisation statistics are computed from (None: 2,000), and the
             resolutions are those of the supernet unless the space names others.
+        runtime: Measure latency as deployed, "litert" or "onnx", on one thread; None:
+            in TensorFlow.
+        quantization: How to export for that: "float16", "dynamic" or None.
+        latency_table: File of a `search.latency.LatencyTable`, from which latency is
+            predicted instead of measured.
 
     Raises:
         ValueError: A value is unknown or out of range.
@@ -87,6 +93,9 @@ class Settings:
     initial_weights: str | None = None
     latency_batch_size: int | None = None
     supernet: str | None = records.added()
+    runtime: str | None = records.added()
+    quantization: str | None = records.added()
+    latency_table: str | None = records.added()
 
     def __post_init__(self) -> None:
         for name in (
@@ -107,6 +116,9 @@ class Settings:
             raise ValueError(
                 f"{foreign[0]} is only for a search with a backbone; leave it out."
             )
+        if self.latency_batch_size is None and (self.runtime or self.latency_table):
+            object.__setattr__(self, "latency_batch_size", 1)
+        _check_latency(self)
         for name, least in {
             **{"trials": 1, "initial_trials": 1, "seed": 0, "batch_size": 1},
             **{"train_images": 1, "latency_batch_size": 1},
@@ -207,6 +219,35 @@ class Settings:
         if unknown:
             raise ValueError(f"Unknown settings: {', '.join(unknown)}.")
         return cls(**values)
+
+
+def _check_latency(settings: Settings) -> None:
+    """Raise if it is not clear how latency is to be measured."""
+    runtime, table = settings.runtime, settings.latency_table
+    if runtime is not None:
+        latency.check_deployment(runtime, settings.quantization)
+    elif settings.quantization is not None:
+        raise ValueError(
+            f"quantization is {settings.quantization!r}, and there is no runtime; "
+            f"choose from {', '.join(latency.RUNTIMES)}."
+        )
+    if table is None:
+        return
+    if runtime is not None:
+        raise ValueError(
+            "There are a runtime and a latency_table, which has its own; expected "
+            "one of them."
+        )
+    if settings.latency_batch_size != 1:
+        raise ValueError(
+            f"latency_batch_size is {settings.latency_batch_size}; a latency_table is "
+            "for 1."
+        )
+    if settings.backbone is not None:
+        raise ValueError(
+            "A latency_table is for networks of the paper's space, not for exits on a "
+            "backbone; measure with a runtime."
+        )
 
 
 def _check_inheritance(settings: Settings, space: SearchSpace) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -47,6 +48,7 @@ class EarlyExitTuner(TrialTuner):
         strategy: Where weights come from; see `search.strategies`.
         latency_batch_size: Also measure the milliseconds per image of `predict_early`
             in batches of this size.
+        latency: How to measure them instead; see `search.latency.clock`.
         seed: Seed of initial weights, order and augmentation.
 
     Raises:
@@ -65,6 +67,7 @@ class EarlyExitTuner(TrialTuner):
         convention: str = "standard",
         strategy: Strategy = scratch,
         latency_batch_size: int | None = None,
+        latency: Callable[[Measurement], float] | None = None,
         seed: int = 1,
     ) -> None:
         wanted = (*oracle.objectives.names, *(c.metric for c in oracle.constraints))
@@ -82,6 +85,7 @@ class EarlyExitTuner(TrialTuner):
         self.convention = convention
         self.strategy = strategy
         self.latency_batch_size = latency_batch_size
+        self.latency = latency
         self.seed = seed
         self._tuned = threshold_choice(space.thresholds, target_macs, target_is_limit)
         super().__init__(oracle, directory)
@@ -149,6 +153,7 @@ class EarlyExitTuner(TrialTuner):
             model.cost(self.convention),
             self.latency_batch_size,
             began,
+            self.latency,
         )
         return model, CandidateRecord(
             trial=trial,

@@ -1,16 +1,23 @@
 """The README and docs: examples run, commands and links exist."""
 
 import importlib
+import importlib.util
 import inspect
+import json
 import pathlib
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 
+import keras
 import pytest
+from PIL import Image
 
 import zoo
 from figures.__main__ import FIGURES
+from zoo.__main__ import main
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -39,6 +46,40 @@ def test_the_python_examples_run_in_order(tmp_path, monkeypatch, capsys):
     assert names["point"].average_macs <= 870_000
     assert (tmp_path / "my_digits" / "card.md").exists()
     assert "0.9" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ai_edge_litert") is None
+    or keras.backend.backend() != "tensorflow",
+    reason="needs TensorFlow and ai-edge-litert, which the extra [export] brings",
+)
+def test_the_commands_for_a_device_run_there(tmp_path, monkeypatch, first_digits):
+    """The last one in a process that has neither TensorFlow nor Keras nor `zoo`."""
+    few = first_digits(train=1, validation=32, test=1)
+    monkeypatch.setattr(zoo.data, "load", lambda *_, **__: few)
+    monkeypatch.chdir(tmp_path)
+    photo = few.validation.images[0]
+    Image.fromarray(photo).save("photo.png")
+    text = README.read_text("utf-8").partition("## Put it on a device")[2]
+    export, run = re.search(r"```bash\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    assert shlex.split(export)[:2] == ["aebnas", "zoo"]
+    assert main(shlex.split(export)[2:]) == 0
+    python, *words = shlex.split(run, comments=True)
+    assert python == "python"
+    hidden = dict.fromkeys(("tensorflow", "keras", "zoo", "jax", "torch"))
+    code = (
+        f"import runpy, sys\nsys.modules.update({hidden})\nsys.argv = {words}\n"
+        f"sys.path.insert(0, {str(pathlib.Path(words[0]).parent)!r})\n"
+        f"runpy.run_path({words[0]!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)
+    model = zoo.load("aebnas_digits")
+    expected = model.predict_early(photo[None])
+    assert answer["class"] == few.class_names[expected.labels[0]]
+    assert answer["exit"] == model.exit_names()[expected.exits[0]]
+    assert answer["probability"] == pytest.approx(expected.probabilities.max(), 1e-3)
 
 
 def links():

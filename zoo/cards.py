@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.device_record import DeviceRecord
 from zoo.exits import OperatingPoint
 from zoo.model_record import DataRecord, ModelRecord, Report
 
@@ -120,6 +121,32 @@ def frontier_rows(points: Sequence[OperatingPoint]) -> list[list[str]]:
 FRONTIER_COLUMNS = ("average MACs", "accuracy", "thresholds", "share leaving")
 
 
+DEVICE_COLUMNS = (
+    *("format", "size", "accuracy", "average MACs"),
+    *("ms per image", "ms without exits"),
+)
+
+
+def device_rows(record: DeviceRecord) -> list[list[str]]:
+    """One row per format: size, accuracy, average MACs, milliseconds, those without."""
+    return [
+        [
+            row.name,
+            "–" if row.bytes is None else f"{row.bytes / 1e6:.2f} MB",
+            percent(first_of(row.tuned_accuracy, row.accuracy)),
+            million(first_of(row.tuned_macs, row.average_macs)),
+            f"{row.image_ms:.2f}",
+            f"{row.static_ms:.2f}",
+        ]
+        for row in record.rows
+    ]
+
+
+def first_of(*values: float | None) -> float:
+    """The first that is known."""
+    return next(value for value in values if value is not None)
+
+
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
@@ -152,6 +179,18 @@ def render(record: ModelRecord) -> str:
             f"`{data.name}`, fingerprint `{data.fingerprint}`: {data.train:,} images "
             f"for training, {data.validation:,} for choosing thresholds, "
             f"{data.test:,} for the results above{_pixels(data)}.",
+        ]
+    if record.device is not None:
+        found = record.device
+        parts += [
+            "## On a device",
+            f"{found.device['processor']}, batch 1, one thread; all formats took turns "
+            "in one process. Times are the processor's, 10th percentile. The last "
+            "column is the same network without exits but the final one: a static "
+            f"network with an accuracy of {percent(found.static_accuracy)}, in the "
+            "same format. Accuracy is that at the thresholds of the format, on "
+            f"{found.images:,} test images.",
+            markdown_table(DEVICE_COLUMNS, device_rows(found)),
         ]
     if record.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in record.notes)]

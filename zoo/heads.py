@@ -29,6 +29,7 @@ BRANCH_SIZES = (8, 10)
 BRANCH_KERNELS = (3, 5)
 BRANCH_EXPANSIONS = (1, 2)
 MODULES = 2
+INNER_SIZE = 3  # of feature maps within a branch, for its `parts`
 # The authors' own options; a repeated one is only drawn more often by random search.
 MODULE_SIZES = ((8, 8, 10), (0, 8, 10))  # 0: no second module
 MODULE_GENES = {"kernel": (3, 3, 5), "expansion": (1, 1, 2), "pool": (0, 0, 1)}
@@ -45,6 +46,20 @@ class Gene(NamedTuple):
     name: str
     options: tuple[Any, ...]
     needs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+class Part(NamedTuple):
+    """A piece of a network that can be timed by itself.
+
+    Attributes:
+        name: Says all that its latency depends on; parts of one name are the same.
+        shape: Of its input, `(height, width, channels)`.
+        build: Applies its layers to a symbolic tensor of that shape.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    build: Callable[[Any], Any]
 
 
 class Head:
@@ -95,6 +110,20 @@ class Head:
 
         features = keras.Input((size, size, channels))
         return count_layers(features, self.build(features, num_classes, "exit"))
+
+    def parts(self, channels: int, size: int, num_classes: int) -> tuple[Part, ...]:
+        """The pieces whose latencies add up to the head's, for a table of latencies.
+
+        The default is the head as a whole.
+
+        Args:
+            channels: Channels of the feature map.
+            size: Its height and width.
+            num_classes: Number of classes.
+        """
+        name = f"head {self.to_json()}: {channels} channels, {size} px"
+        shape = (size, size, channels)
+        return (Part(name, shape, lambda x: self.build(x, num_classes, "exit")),)
 
     def to_json(self) -> Any:
         """The head as JSON: its kind and its fields."""
@@ -261,6 +290,36 @@ class Branch(Head):
             channels, size = outputs, module.output_size
         dense = channels * num_classes
         return total + dense, parameters + dense + num_classes
+
+    def parts(self, channels: int, size: int, num_classes: int) -> tuple[Part, ...]:
+        """Its modules and the classifier; see `Head.parts`.
+
+        So that there are few of them, a module is one without pooling, and what follows
+        the first one gets a map of `INNER_SIZE` pixels, where it is 1 to 4.
+        """
+        found = []
+        for module in self.modules:
+
+            def build(x: Any, module: ConvModule = module) -> Any:
+                from zoo import layers
+
+                given = (module.size, module.kernel, module.expansion, False)
+                return layers.resized_convolution(x, "module", *given)
+
+            name = (
+                f"module: {channels} channels, {size} to {module.size} px, kernel "
+                f"{module.kernel}, expansion {module.expansion}"
+            )
+            found.append(Part(name, (size, size, channels), build))
+            channels, size = channels * module.expansion, INNER_SIZE
+
+        def classify(x: Any) -> Any:
+            from zoo import layers
+
+            return layers.classifier(layers.pooled(x, "pool"), num_classes, "exit")
+
+        name = f"classifier: {channels} channels"
+        return (*found, Part(name, (size, size, channels), classify))
 
     def to_json(self) -> list[dict[str, Any]]:
         """The list of modules."""

@@ -16,6 +16,7 @@ from zoo.checks import (
     whole_number,
 )
 from zoo.cost import CONVENTIONS, Cost, macs
+from zoo.device_record import DeviceRecord
 from zoo.exits import OperatingPoint
 from zoo.operating_points import check_points
 from zoo.records import added, record, to_dict
@@ -155,6 +156,7 @@ class ModelRecord:
             standard MACs.
         data: The data set; None: not measured on one.
         results: Reports by split, "validation" and "test"; None: not measured.
+        device: What it is on a device, in several formats; None: not measured.
     """
 
     name: str
@@ -169,6 +171,7 @@ class ModelRecord:
     frontier: tuple[OperatingPoint, ...] = ()
     data: DataRecord | None = None
     results: dict[str, Report] | None = None
+    device: DeviceRecord | None = added()
 
     def __post_init__(self) -> None:
         for key, kind in (("class_name", str), ("config", dict)):

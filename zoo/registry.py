@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import files, records
 from zoo.cards import render
+from zoo.device_record import DeviceRecord
 from zoo.fronts import Front, ModelPoint, operating_points, pareto
 from zoo.model_record import DataRecord, ModelRecord, WeightsRecord
 from zoo.names import unknown, valid_name
@@ -356,7 +357,31 @@ def update(name: str | os.PathLike, dataset: Dataset) -> ModelRecord:
             f"{name} was measured on {_described(noted.data)}; this is "
             f"{_described(given)}. To record other data, save the model with it."
         )
-    written = replace(noted, **measure.facts(load(folder), dataset))
+    return _rewrite(folder, replace(noted, **measure.facts(load(folder), dataset)))
+
+
+def note_device(name: str | os.PathLike, device: DeviceRecord) -> ModelRecord:
+    """Note what a saved model is on a device in its record and its card.
+
+    Args:
+        name: A pretrained model's name, or a folder that `save` wrote.
+        device: What was measured of these weights.
+
+    Returns:
+        The record written to `config.json`.
+
+    Raises:
+        OSError: The folder cannot be written; what was there stays.
+        ValueError: There is no such model, or other weights were measured.
+    """
+    noted = record(name)
+    if device.weights != noted.weights.sha256:
+        raise ValueError(f"{name} has other weights than those that were measured.")
+    return _rewrite(_folder(name), replace(noted, device=device))
+
+
+def _rewrite(folder: pathlib.Path, written: ModelRecord) -> ModelRecord:
+    """Replace the record and the card of a model whose weights stay."""
     with files.locked(folder):
         records.write(folder / CONFIG, written)
         files.write_text(folder / CARD, render(written))

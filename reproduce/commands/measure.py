@@ -1,12 +1,20 @@
-"""The commands finetune, exact, surrogates, ranking and oracles."""
+"""The commands that measure: finetune, exact, device, surrogates, ranking, oracles."""
 
 from __future__ import annotations
 
 import argparse
+import pathlib
 import sys
 
 from reproduce.commands import options as shared
-from zoo.terminal import CommandLine, add_data_dir, add_json, print_json, print_table
+from zoo.terminal import (
+    CommandLine,
+    add_data_dir,
+    add_json,
+    print_json,
+    print_table,
+    show_progress,
+)
 
 
 def add(commands: CommandLine) -> None:
@@ -31,6 +39,38 @@ def add(commands: CommandLine) -> None:
     )
     add_data_dir(sub)
     shared.add_out(sub)
+    add_json(sub)
+
+    sub = commands.command(
+        "device",
+        device,
+        "Measure models on this device: size, agreement, accuracy, latency by format.",
+        "Exports each model, runs it on the test split of its data set, and times all\n"
+        "formats in turns, beside the same network without exits but the final one.\n"
+        "Writes a record DIR/NAME.json each. See docs/deploy.md.",
+        keras=True,
+    )
+    sub.add_argument(
+        "models",
+        nargs="*",
+        metavar="NAME",
+        help="pretrained names or folders (default: every pretrained model)",
+    )
+    sub.add_argument(
+        "--formats",
+        nargs="+",
+        metavar="NAME",
+        help="litert, litert-float16, litert-dynamic, litert-int8, onnx (default: all)",
+    )
+    add_data_dir(sub)
+    sub.add_argument(
+        "--out", type=pathlib.Path, metavar="DIR", help="also write records there"
+    )
+    sub.add_argument(
+        "--update",
+        action="store_true",
+        help="also note it in the models' records and cards",
+    )
     add_json(sub)
 
     sub = commands.command(
@@ -124,6 +164,36 @@ def exact(options: argparse.Namespace) -> None:
             for measured in (row.all, row.exact)
         ],
     )
+
+
+def device(options: argparse.Namespace) -> None:
+    """Measure models on this device."""
+    from reproduce import device
+    from zoo import backends, files, records, registry
+    from zoo.cards import DEVICE_COLUMNS, device_rows
+
+    backends.limit_threads(1)
+    if options.out:
+        files.make_folder(options.out)
+    found = []
+    for name in options.models or registry.list_models():
+        record = device.survey(
+            name,
+            options.data_dir,
+            options.formats or tuple(device.FORMATS),
+            progress=show_progress,
+        )
+        show_progress("")
+        if options.out:
+            records.write(options.out / f"{record.model}.json", record)
+        if options.update:
+            registry.note_device(name, record)
+        found.append(record)
+        if not options.json:
+            print(f"{record.model} on {record.device['processor']}, one thread")
+            print_table(DEVICE_COLUMNS, device_rows(record))
+    if options.json:
+        print_json([records.to_dict(record) for record in found])
 
 
 def surrogates(options: argparse.Namespace) -> None:

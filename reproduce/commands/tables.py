@@ -19,7 +19,8 @@ def add(commands: CommandLine) -> None:
         "Print a table of published and measured results.",
         "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
         "oracles, ranking, exits, models, baselines, guess, finetune, skipping,\n"
-        "pixel_exact, and those that a file given by --load registers.",
+        "pixel_exact, device, device_agreement, device_latency, latency_fronts, and\n"
+        "those that a file given by --load registers.",
     )
     sub.add_argument("table", metavar="NAME")
     sub.add_argument("--format", choices=FORMATS, default="markdown")

@@ -1,6 +1,6 @@
 """The paper's tables, and those of `docs/results.md`, made only from records."""
 
-from reproduce.tables import comparison, measurements, models
+from reproduce.tables import comparison, devices, measurements, models
 from reproduce.tables.forms import FORMATS
 from reproduce.tables.registry import TABLES, Table, register, table
 
@@ -9,6 +9,7 @@ __all__ = [
     "TABLES",
     "Table",
     "comparison",
+    "devices",
     "measurements",
     "models",
     "register",

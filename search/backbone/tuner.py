@@ -120,6 +120,7 @@ class ExitTuner(EarlyExitTuner):
             cost,
             self.latency_batch_size,
             began,
+            self.latency,
         )
         return model, CandidateRecord(
             trial=trial,

@@ -147,6 +147,20 @@ def add(commands: CommandLine) -> None:
     )
     option("latency_batch_size", int, "also measure latency in batches of this size")
     option(
+        "runtime",
+        str,
+        "measure latency as deployed, on one thread: litert or onnx (default: in "
+        "TensorFlow)",
+        metavar="NAME",
+    )
+    option("quantization", str, "with --runtime: float16 or dynamic (default: none)")
+    option(
+        "latency_table",
+        str,
+        "predict latency from this table, which `latency-table` made on a device",
+        metavar="FILE",
+    )
+    option(
         "supernet",
         str,
         "name, file or folder of a supernet; candidates inherit its weights and are "

@@ -431,6 +431,13 @@ OPTIONS = {
     "--objectives error latency_ms --latency-batch-size 1": {
         **{"objectives": ("error", "latency_ms"), "latency_batch_size": 1},
     },
+    "--objectives error latency_ms --runtime litert --quantization dynamic": {
+        **{"objectives": ("error", "latency_ms"), "latency_batch_size": 1},
+        **{"runtime": "litert", "quantization": "dynamic"},
+    },
+    "--objectives error latency_ms --latency-table t.json": {
+        **{"objectives": ("error", "latency_ms"), "latency_table": "t.json"},
+    },
     "--max parameters 3e6 --max final_error 0.5": {
         "constraints": {"parameters": (None, 3e6), "final_error": (None, 0.5)},
     },

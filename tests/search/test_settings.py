@@ -691,6 +691,7 @@ def test_without_keras_tuner_the_error_says_what_to_install(monkeypatch):
     for name in list(sys.modules):
         if name.split(".")[0] == "search":
             monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(records, "_KINDS", {})  # modules register their records anew
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
     package = importlib.import_module("search")
     with pytest.raises(ModuleNotFoundError, match=r'pip install "aebnas-keras\[search'):

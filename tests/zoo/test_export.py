@@ -2,13 +2,18 @@
 
 import ast
 import dataclasses
+import errno
 import hashlib
 import importlib.util
+import itertools
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -25,6 +30,7 @@ from zoo.deploy import (
     graphs,
     runner,
     sensitivity,
+    timing,
     verify,
 )
 from zoo.deploy.manifest import Manifest
@@ -117,6 +123,7 @@ def test_the_manifest_says_what_is_there(network, folder, manifest):
         "manifest.json",
         "run.py",
         "runtime.py",
+        "timing.py",
     }
 
 
@@ -229,6 +236,7 @@ def test_a_quantised_network_gets_thresholds_of_its_own(
     assert manifest.thresholds == best.thresholds
     cheapest = runner.load(tmp_path / "q", max_macs=points[0].average_macs)
     assert tuple(cheapest.thresholds) == points[0].thresholds
+    assert tuple(cheapest.manifest["shares"]) == points[0].utilisation
     with pytest.raises(ValueError, match="average MACs cannot be reached"):
         runner.load(tmp_path / "q", max_macs=1)
 
@@ -277,6 +285,15 @@ def test_onnx_answers_like_the_model(network, images, tmp_path):
     same(runner.load(tmp_path / "onnx").predict(images), network.predict_early(images))
 
 
+@needs_onnx
+def test_gelu_is_in_operations_that_onnx_has():
+    inputs = keras.Input((6,))
+    segment = keras.Model(inputs, [keras.layers.Dense(4, activation="gelu")(inputs)])
+    x = np.random.default_rng(0).normal(0, 2, (5, 6)).astype("float32")
+    (found,) = runner.open_onnx(formats.onnx(segment, (6,), None, None), 1)(x)
+    np.testing.assert_allclose(found, segment.predict(x, verbose=0), atol=1e-5)
+
+
 # What runs on the device
 
 
@@ -290,9 +307,11 @@ def test_the_runner_is_short_and_needs_nothing_else():
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module)
     standard = {n for n in imported if n.split(".")[0] in sys.stdlib_module_names}
-    assert imported - standard == {
-        *("numpy", "zoo.runtime", "PIL", "onnxruntime", "ai_edge_litert.interpreter")
-    }
+    assert imported - standard == {*("numpy", "zoo.runtime", "zoo.deploy.timing")}
+    timing_too = pathlib.Path(timing.__file__).read_text("utf-8")
+    names = re.findall(r"^(?:from|import) ([\w.]+)", timing_too, re.MULTILINE)
+    others = {n for n in names if n.split(".")[0] not in sys.stdlib_module_names}
+    assert others == {"numpy"}
 
 
 @needs_litert
@@ -311,7 +330,7 @@ np.savez({str(tmp_path / "found.npz")!r}, **found._asdict())
 
 @needs_litert
 def test_run_py_classifies_pictures_and_times_the_network(
-    network, images, folder, tmp_path
+    network, images, folder, manifest, tmp_path
 ):
     Image.fromarray(images[0]).save(tmp_path / "a.png")
     status, shown, told = python(folder, tmp_path / "a.png")
@@ -330,8 +349,57 @@ def test_run_py_classifies_pictures_and_times_the_network(
     assert [speed["batch_size"] for speed in found["speeds"]] == [1, 3]
     for speed in found["speeds"]:
         assert len(speed["segments"]) == 3
-        for times in (*speed["segments"], speed["rule"]):
-            assert 0 < times["median_ms"] <= times["p90_ms"]
+        assert len(speed["exits"]) == 3
+        for times in (*speed["segments"], *speed["exits"], speed["rule"]):
+            assert 0 < times["p10_ms"] <= times["median_ms"] <= times["p90_ms"]
+        low = [times["p10_ms"] for times in speed["exits"]]
+        assert speed["image_ms"] == pytest.approx(np.dot(manifest.shares, low))
+
+
+class Fake:
+    """A network of two exits whose calls take no time."""
+
+    size, exits, manifest = (4, 4), [0, 2], {"shares": [3, 1]}
+    segments = [lambda x: [x], lambda x: [x]]
+
+    def prepare(self, images):
+        return images
+
+    def predict(self, images, size, thresholds):
+        assert thresholds in ([0.0, 0.0], [1.0, 1.0])
+
+
+def test_times_are_weighted_by_the_shares_of_the_exits(monkeypatch):
+    orders = []
+
+    class Rng:
+        def permutation(self, count):
+            orders.append(np.roll(np.arange(count), len(orders)))
+            return orders[-1]
+
+    ticks = iter(range(100_000))
+
+    def clock():  # call number k, from 0, takes 4 k + 1 milliseconds
+        return next(ticks) ** 2 / 1000
+
+    with monkeypatch.context() as patch:
+        patch.setattr(timing.np.random, "default_rng", lambda seed: Rng())
+        found = timing.taken([int] * 4, 1, clock)
+    # Two rounds of four warm up; the third began with the last but one.
+    assert orders[2].tolist() == [2, 3, 0, 1]
+    np.testing.assert_allclose(found, [[4 * k + 1 for k in (10, 11, 8, 9)]])
+    given = np.array([[1.0, 2, 4, 8]])
+    monkeypatch.setattr(timing, "taken", lambda calls, rounds, clock: given)
+    (found,) = timing.measure({"fake": Fake()}, [2], 1)
+    assert [each["p10_ms"] for each in found["segments"]] == [1, 2]
+    assert [each["p10_ms"] for each in found["exits"]] == [2, 4]
+    assert found["image_ms"] == pytest.approx(0.75 * 2 + 0.25 * 4)
+    assert 2 <= found["rule"]["mean_ms"] <= 4
+    for sizes, rounds in (([0], 1), ([1], 0)):
+        with pytest.raises(ValueError, match="is 0; expected 1 or more"):
+            timing.measure({"fake": Fake()}, sizes, rounds)
+    assert timing.cpu_time(1) is time.process_time
+    assert timing.cpu_time(2) is time.perf_counter
 
 
 @needs_litert
@@ -376,6 +444,20 @@ def test_a_damaged_folder_is_refused(copied, manifest):
         runner.load(copied)
 
 
+@needs_litert
+def test_run_py_says_how_to_install_what_is_missing(folder):
+    hidden = "sys.modules['ai_edge_litert'] = None\n"
+    run = f"runpy.run_path({str(folder / 'run.py')!r}, run_name='__main__')"
+    status, _, told = python(folder, "a.png", code=hidden + run)
+    assert status == 1
+    assert told == (
+        "run.py: ai-edge-litert is missing here; install it with: pip install "
+        "ai-edge-litert\n"
+    )
+    with pytest.raises(ImportError, match="pip install onnx_runtime"):
+        runner.needed("onnx_runtime")
+
+
 # Whatever goes wrong, nothing is lost
 
 
@@ -401,6 +483,44 @@ def test_an_export_that_is_interrupted_leaves_the_old_one(
     monkeypatch.undo()
     assert runner.load(copied).manifest["quantization"] is None
     same(runner.load(copied).predict(images), network.predict_early(images))
+
+
+@needs_litert
+@pytest.mark.parametrize("step, number", [("write", "ENOSPC"), ("open", "EROFS")])
+def test_a_disk_that_fails_at_any_file_keeps_the_old_export(
+    step, number, images, copied, manifest, monkeypatch
+):
+    before = runner.load(copied).predict(images)
+    data = [(copied / s.file).read_bytes() for s in reversed(manifest.segments)]
+    named = [
+        dataclasses.replace(s, file=f"new{k}.tflite", sha256=export._sha256(each))
+        for k, (s, each) in enumerate(zip(manifest.segments, data))
+    ]
+    new = dataclasses.replace(manifest, segments=tuple(named), quantization="float16")
+    real, code, failures = getattr(os, step), getattr(errno, number), 0
+
+    def fail(*given):
+        if step == "write" or given[1] & os.O_CREAT:
+            if next(left) == 0:
+                raise OSError(code, os.strerror(code))
+        return real(*given)
+
+    for good in range(8):  # three segments, three files of code, the manifest
+        left = itertools.count(good, -1)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"zoo.files.os.{step}", fail)
+            try:
+                export._write(copied, new, data)
+            except OSError as error:
+                failures += 1
+                assert error.errno == code
+            else:
+                break
+        assert not list(copied.glob(".partial*"))
+        same(runner.load(copied).predict(images), before)
+    assert failures == 7
+    assert runner.load(copied).manifest["quantization"] == "float16"
+    assert len(list(copied.glob("*.tflite"))) == 3
 
 
 @needs_litert

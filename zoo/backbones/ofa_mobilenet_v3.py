@@ -111,7 +111,13 @@ def preprocess(
 ) -> Any:
     """Images in 0..255 of any size to normalised ones of the network's resolution."""
     x = FitResolution(resolution, crop, name="fit_resolution")(images)
-    return keras.layers.Rescaling(*ORIGINS[origin].rescaling, name="rescale")(x)
+    return normalise(x, origin)
+
+
+def normalise(images: Any, origin: str = "aebnas") -> Any:
+    """Images in 0..255 to normalised ones."""
+    rescaling = ORIGINS[origin].rescaling
+    return keras.layers.Rescaling(*rescaling, name="rescale")(images)
 
 
 def stem(x: Any, symmetric: bool = False) -> Any:

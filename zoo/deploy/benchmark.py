@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from zoo import backends, files, records, registry
-from zoo.deploy import formats, graphs, runner
+from zoo.deploy import formats, graphs, runner, timing
 from zoo.deploy.export import MANIFEST, export
 from zoo.deploy.runner import Network
 from zoo.model import EarlyExitModel
@@ -53,7 +53,7 @@ def benchmark(
 
     Returns:
         What was measured, as `run.py --benchmark` prints it: the device, and `speeds`;
-        see `zoo.deploy.runner.measure`.
+        see `zoo.deploy.timing.measure`.
 
     Raises:
         ValueError: A runtime is unknown or not to be had, or it is not known how many
@@ -68,12 +68,12 @@ def benchmark(
             for size in batch_sizes:
                 progress(f"timing batches of {size}")
                 repeat = rounds or (ROUNDS if size < MANY else FEW_ROUNDS)
-                speeds += runner.measure(networks, [size], repeat)
+                speeds += timing.measure(networks, [size], repeat)
     found = {
         "model": str(source),
         "quantization": quantization,
         "threads": threads,
-        **runner.device(),
+        **timing.device(),
         "speeds": speeds,
     }
     return records.to_dict(found)
@@ -107,7 +107,7 @@ def _networks(
         for runtime in runtimes:
             progress(f"preparing {runtime}")
             if runtime in KERAS:
-                found[runtime] = _in_keras(model, runtime)
+                found[runtime] = in_keras(model, runtime)
             else:
                 place = pathlib.Path(folder) / runtime
                 export(model, place, runtime, quantization, progress=progress)
@@ -115,6 +115,45 @@ def _networks(
             used = found[runtime].exits
             found[runtime].manifest["shares"] = [shares[k] for k in used]
         yield found
+
+
+def open_model(
+    model: EarlyExitModel,
+    runtime: str,
+    quantization: str | None = None,
+    threads: int = 1,
+) -> Network:
+    """A model in LiteRT or ONNX Runtime, not compared with the model before.
+
+    Args:
+        model: The network; exits that are off are left out, and so is a resize.
+        runtime: "litert" or "onnx".
+        quantization: "float16", "dynamic" or None.
+        threads: Number of threads that compute.
+
+    Raises:
+        ValueError: A library is missing; the message says how to install it.
+    """
+    chosen = formats.FORMATS[runtime]
+    formats.require(chosen)
+    cut = graphs.cut(model)
+    segments = [
+        runner.OPEN[runtime](chosen.convert(*each, quantization, None), threads)
+        for each in zip(cut.segments, cut.shapes)
+    ]
+    return Network(_about(model, cut), segments)
+
+
+def _about(model: EarlyExitModel, cut: graphs.Cut) -> dict[str, Any]:
+    """What `Network` needs of a manifest."""
+    return {
+        "thresholds": model.thresholds,
+        "image_size": cut.shapes[0][:2],
+        "num_classes": model.num_classes,
+        "exit_rule": model.exit_rule,
+        "segments": [{"exit": k} for k in cut.exits],
+        "resize": None,
+    }
 
 
 def _shares(source: str | os.PathLike, model: EarlyExitModel) -> Sequence[float]:
@@ -129,25 +168,20 @@ def _shares(source: str | os.PathLike, model: EarlyExitModel) -> Sequence[float]
     )
 
 
-def _in_keras(model: EarlyExitModel, runtime: str) -> Network:
-    """A model's compiled segments."""
+def in_keras(model: EarlyExitModel, runtime: str) -> Network:
+    """A model's compiled segments.
+
+    Raises:
+        ValueError: This process runs Keras on another backend than `runtime`.
+    """
     backend = keras.backend.backend()
     if backend != runtime:
         raise ValueError(
             f"This process runs Keras on {backend}; for {runtime} set "
             f"KERAS_BACKEND={runtime}."
         )
-    cut, segments = graphs.cut(model), model.segments()
-    size = cut.shapes[0][:2]
-    about = {
-        "thresholds": model.thresholds,
-        "image_size": size,
-        "num_classes": model.num_classes,
-        "exit_rule": model.exit_rule,
-        "segments": [{"exit": k} for k in segments.exits],
-        "resize": None,
-    }
-    return Network(about, [_any_batch(function) for function in segments.functions])
+    parts = [_any_batch(function) for function in model.segments().functions]
+    return Network(_about(model, graphs.cut(model)), parts)
 
 
 def _any_batch(function: Callable) -> Callable[[np.ndarray], list[np.ndarray]]:

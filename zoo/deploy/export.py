@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,14 @@ import numpy as np
 
 from zoo import files, inputs, measure, records, runtime
 from zoo.checks import check_labels
-from zoo.deploy import formats, graphs, runner, verify
+from zoo.deploy import formats, graphs, runner, timing, verify
 from zoo.deploy.manifest import Manifest, SegmentFile
 from zoo.exits import OperatingPoint
 from zoo.model import EarlyExitModel
 from zoo.names import find, unknown
 
-MANIFEST, RUN = "manifest.json", "run.py"
+MANIFEST = "manifest.json"
+CODE = {runner: "run.py", timing: "timing.py", runtime: "runtime.py"}
 CALIBRATION = 256  # images that 8 bits need at least
 NOISE = 64
 
@@ -210,16 +212,15 @@ def _sha256(data: bytes) -> str:
 def _write(folder: pathlib.Path, manifest: Manifest, made: Sequence[bytes]) -> None:
     """Replace an export: the manifest comes last, and names the files it goes with."""
     files.make_folder(folder)
-    source = pathlib.Path(runner.__file__).read_text("utf-8")
     with files.locked(folder):
         old = _named(folder)
         for segment, data in zip(manifest.segments, made):
             files.write_bytes(folder / segment.file, data)
-        plain = pathlib.Path(runtime.__file__)
-        files.write_bytes(folder / plain.name, plain.read_bytes())
-        files.write_text(
-            folder / RUN, source.replace("from zoo.runtime", "from runtime")
-        )
+        for module, name in CODE.items():
+            source = pathlib.Path(module.__file__).read_text("utf-8")
+            # There the files lie side by side, and are no package.
+            own = re.sub(r"from zoo\.(?:deploy\.)?", "from ", source)
+            files.write_text(folder / name, own)
         records.write(folder / MANIFEST, manifest)
         for name in old - {segment.file for segment in manifest.segments}:
             (folder / name).unlink(missing_ok=True)

@@ -144,7 +144,7 @@ def onnx(
     import tensorflow as tf
     import tf2onnx
 
-    function = graphs.function(segment, shape, (graphs.flatten,))
+    function = graphs.function(segment, shape, (graphs.flatten, graphs.gelu))
     signature = [tf.TensorSpec((None, *shape))]
     made, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET)
     if quantization == "float16":

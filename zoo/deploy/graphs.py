@@ -192,7 +192,9 @@ def function(
                 start, passed = features[0], [x]
             return [graph.replay(start, logits, x, call), *passed]
 
-    return tf.function(forward, input_signature=[tf.TensorSpec((None, *shape))])
+    # Plain Python all of it: tracing takes half the time without autograph.
+    signature = [tf.TensorSpec((None, *shape))]
+    return tf.function(forward, input_signature=signature, autograph=False)
 
 
 def _norms(segment: keras.Model) -> dict[Any, Any]:
@@ -315,15 +317,25 @@ def dense_resize(layer: Any, x: Any, *_: Any, norm: Any = None) -> Any:
 
 def hard_swish(layer: Any, *inputs: Any, norm: Any = None) -> Any:
     """Hard-swish in steps that there are in 8 bits; converters know the usual ones."""
-    activation = getattr(layer, "activation", None)
-    if activation is not keras.activations.hard_swish:
+    x = _before(layer, keras.activations.hard_swish, inputs)
+    return None if x is None else ops.multiply(x / 6, ops.relu6(x + 3))
+
+
+def gelu(layer: Any, *inputs: Any, norm: Any = None) -> Any:
+    """GELU by the error function; ONNX lacks the complement that TensorFlow takes."""
+    x = _before(layer, keras.activations.gelu, inputs)
+    return None if x is None else 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
+
+
+def _before(layer: Any, activation: Callable, inputs: Sequence[Any]) -> Any:
+    """What a layer gives before its activation; None if it has another one."""
+    if getattr(layer, "activation", None) is not activation:
         return None
     layer.activation = keras.activations.linear
     try:
-        x = layer(*inputs)
+        return layer(*inputs)
     finally:
         layer.activation = activation
-    return ops.multiply(x / 6, ops.relu6(x + 3))
 
 
 REWRITES: tuple[Rewrite, ...] = (split_depthwise, flatten)

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import pathlib
-import platform
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from zoo.deploy.timing import device, measure
 from zoo.runtime import EarlyPrediction, Segment, resized, run_segments
 
 HERE = pathlib.Path(__file__).parent
+PACKAGES = {"ai_edge_litert": "ai-edge-litert", "PIL": "pillow"}  # as pip calls them
 
 
 class Network:
@@ -106,15 +107,28 @@ def load(
             raise ValueError(
                 f"{max_macs:,.0f} average MACs cannot be reached; the least is {least}."
             )
-        network.thresholds = max(points, key=lambda p: p["accuracy"])["thresholds"]
+        point = max(points, key=lambda p: p["accuracy"])
+        network.thresholds = point["thresholds"]
+        manifest["shares"] = [point["utilisation"][k] for k in network.exits]
     return network
+
+
+def needed(module: str) -> Any:
+    """Import what runs a network, or say how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        name = module.partition(".")[0]
+        package = PACKAGES.get(name, name)
+        raise ImportError(
+            f"{package} is missing here; install it with: pip install {package}"
+        ) from error
 
 
 def open_litert(data: bytes, threads: int) -> Segment:
     """A LiteRT model as a function of a batch."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=data, num_threads=threads)
+    litert = needed("ai_edge_litert.interpreter")
+    interpreter = litert.Interpreter(model_content=data, num_threads=threads)
     (taken,), size = interpreter.get_input_details(), None
     given = sorted(interpreter.get_output_details(), key=lambda each: each["name"])
 
@@ -133,8 +147,7 @@ def open_litert(data: bytes, threads: int) -> Segment:
 
 def open_onnx(data: bytes, threads: int) -> Segment:
     """An ONNX model as a function of a batch."""
-    import onnxruntime
-
+    onnxruntime = needed("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
@@ -145,72 +158,11 @@ def open_onnx(data: bytes, threads: int) -> Segment:
 OPEN: dict[str, Callable] = {"litert": open_litert, "onnx": open_onnx}
 
 
-def measure(
-    networks: Mapping[str, Network], batch_sizes: Sequence[int], rounds: int
-) -> list[dict[str, Any]]:
-    """Time networks, which take turns: each segment, and the whole rule.
-
-    A segment's times are of a batch. Those of the rule are per image: images that all
-    leave at one exit are timed, and drawn by the share of the images that leaves there.
-    """
-    rows = []
-    for size in batch_sizes:
-        calls = {name: jobs(network, size) for name, network in networks.items()}
-        times: dict[str, list[np.ndarray]] = {name: [] for name in networks}
-        for number in range(rounds + 2):
-            for name in networks:
-                took = [time.perf_counter()]
-                for call in calls[name]:
-                    call()
-                    took.append(time.perf_counter())
-                if number >= 2:  # the first ones warm up
-                    times[name].append(1000 * np.diff(took))
-        for name, network in networks.items():
-            parts, exits = np.split(np.array(times[name]), 2, axis=1)
-            shares, rng = np.array(network.manifest["shares"]), np.random.default_rng(0)
-            leaving = rng.choice(len(shares), 10_000, p=shares / shares.sum())
-            drawn = exits[rng.integers(rounds, size=10_000), leaving] / size
-            found = {"segments": [summary(t) for t in parts.T], "rule": summary(drawn)}
-            rows.append({"network": name, "batch_size": size, **found})
-    return rows
-
-
-def summary(times: np.ndarray) -> dict[str, float]:
-    """Median, 90th percentile and mean of times in milliseconds."""
-    middle, high = np.quantile(times, (0.5, 0.9))
-    return {"median_ms": middle, "p90_ms": high, "mean_ms": times.mean()}
-
-
-def jobs(network: Network, size: int) -> list[Callable[[], Any]]:
-    """What `measure` times: every segment, then the way to every exit."""
-    noise = np.random.default_rng(0).uniform(0, 255, (size, *network.size, 3))
-    noise, calls = noise.astype(np.float32), []
-    batch = network.prepare(noise)
-    for segment in network.segments:
-        calls.append(lambda segment=segment, batch=batch: segment(batch))
-        batch = np.asarray(segment(batch)[-1])
-    for last in network.exits:  # thresholds that send every image there
-        forced = [float(k < last) for k in range(network.exits[-1])]
-        calls.append(lambda forced=forced: network.predict(noise, size, forced))
-    return calls
-
-
-def device() -> dict[str, Any]:
-    """What this runs on."""
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.partition(": ")[2] for line in lines if "model name" in line]
-    named.append(platform.processor())
-    system, cores = platform.platform(), os.cpu_count()
-    return {"processor": named[0], "cores": cores, "system": system}
-
-
 def answer(network: Network, path: str) -> dict[str, Any]:
     """What the network says of the square in the middle of a picture."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as picture:
-        pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    image, operations = needed("PIL.Image"), needed("PIL.ImageOps")
+    with image.open(path) as picture:
+        pixels = np.asarray(operations.exif_transpose(picture).convert("RGB"))
     side = min(pixels.shape[:2])
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     found = network.predict(pixels[None, top : top + side, left : left + side])
