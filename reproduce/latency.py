@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from reproduce.records import LatencyRecord, SegmentTime
+from reproduce.comparison import LatencyRecord, SegmentTime
 from zoo import files, runtime
 from zoo.deploy import formats, graphs, runner
 from zoo.measure import provenance
@@ -94,7 +94,10 @@ def segments(
         shape = tuple(length or image_size for length in source.shape[1:])
         features = rng.normal(size=(1, *shape)).astype(np.float32)
         for exit in range(begin + 1, last + 1):
-            outputs = [model.exit_logits[exit - 1], *model.exit_features[exit - 1 :][:1]]
+            outputs = [
+                model.exit_logits[exit - 1],
+                *model.exit_features[exit - 1 :][:1],
+            ]
             made = convert(keras.Model(source, outputs), shape, None, None)
             run = runner.open_litert(made, threads=1)
             steps = [run] if exit == last else [run, _rule(model.exit_rule)]
@@ -119,25 +122,3 @@ def _chained(first: Any, steps: Sequence[Callable[[Any], Any]]) -> Callable[[], 
         return found
 
     return call
-
-
-def milliseconds(
-    segments: Sequence[SegmentTime],
-    thresholds: Sequence[float],
-    utilisation: Sequence[float],
-) -> float:
-    """Average time of an image.
-
-    Args:
-        segments: Of the network.
-        thresholds: One per exit but the last; 1: switched off.
-        utilisation: Share of the images that leave at each exit, the final one last.
-    """
-    took = {(each.begin, each.exit): each.median_ms for each in segments}
-    used = [k for k, t in enumerate((*thresholds, 0), 1) if t < 1]
-    total, spent, begin = 0.0, 0.0, 0
-    for exit in used:
-        spent += took[begin, exit]
-        total += utilisation[exit - 1] * spent
-        begin = exit
-    return total

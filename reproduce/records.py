@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from reproduce.comparison import ComparisonRecord
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
-from zoo.cost import Cost
 from zoo.exits import Evaluation
 from zoo.model_record import ModelRecord, Report
 from zoo.records import record
@@ -258,134 +258,6 @@ class RankingRecord:
     short_images: int
     seed: int
     rows: tuple[RankedNetwork, ...]
-    provenance: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting of the thresholds, on two splits; shares are 0..1.
-
-    Attributes:
-        thresholds: One per exit but the last; 1: switched off.
-        chosen_accuracy: On the validation split.
-        chosen_macs: Average MACs there.
-        accuracy: On the test split.
-        average_macs: Average MACs there.
-        utilisation: Share of the test images that leave at each exit.
-    """
-
-    thresholds: tuple[float, ...]
-    chosen_accuracy: float
-    chosen_macs: float
-    accuracy: float
-    average_macs: float
-    utilisation: tuple[float, ...]
-
-
-@record("contender", format=1)
-@dataclass(frozen=True, kw_only=True)
-class ContenderRecord:
-    """One training of `reproduce.compare`, and what it came to.
-
-    Attributes:
-        contender: Which network.
-        seed: Of its weights and of its training.
-        data: Fingerprint of the data.
-        recipe: How it was trained.
-        macs: What the network computes for one image, in standard MACs.
-        exit_accuracy: Of each exit on all test images.
-        frontier: Settings that are Pareto-optimal on the validation split, cheapest
-            first; a network without early exits has one.
-        seconds: Of the training.
-    """
-
-    contender: str
-    seed: int
-    data: str
-    recipe: dict[str, Any]
-    macs: Cost
-    exit_accuracy: tuple[float, ...]
-    frontier: tuple[Setting, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class SegmentTime:
-    """How long an exported segment takes for one image.
-
-    Attributes:
-        begin: Exit, counted from 1, with whose features it begins; 0: with the image.
-        exit: Exit that it ends at.
-        median_ms: Milliseconds.
-    """
-
-    begin: int
-    exit: int
-    median_ms: float
-
-
-@record("latency", format=1)
-@dataclass(frozen=True)
-class LatencyRecord:
-    """How long networks take for one image, by one thread; see `reproduce.latency`.
-
-    Attributes:
-        runtime: What ran them.
-        rounds: Of which the median is.
-        segments: Of each network.
-        provenance: Versions and hardware.
-    """
-
-    runtime: str
-    rounds: int
-    segments: dict[str, tuple[SegmentTime, ...]]
-    provenance: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ComparedNetwork:
-    """A network of a comparison.
-
-    Attributes:
-        name: Its name.
-        family: One of `reproduce.contenders.FAMILIES`.
-        text: What it is, in a few words.
-        changes: Fields of the recipe in which its training differs from the others'.
-        architecture: As `Architecture.to_dict` gives it; None: another kind of network.
-    """
-
-    name: str
-    family: str
-    text: str
-    changes: dict[str, Any]
-    architecture: dict[str, Any] | None
-
-
-@record("comparison", format=1)
-@dataclass(frozen=True, kw_only=True)
-class ComparisonRecord:
-    """Early-exit networks and static ones, trained alike.
-
-    Attributes:
-        data: The data set.
-        num_classes: Its classes.
-        images: How many of the training images were used.
-        test_images: How many the accuracies are of.
-        recipe: Of all networks, but for their changes.
-        networks: Which were compared.
-        rows: One per network and seed.
-        latency: How long the networks take.
-        provenance: Versions and hardware.
-    """
-
-    data: DataSource
-    num_classes: int
-    images: int
-    test_images: int
-    recipe: dict[str, Any]
-    networks: tuple[ComparedNetwork, ...]
-    rows: tuple[ContenderRecord, ...]
-    latency: LatencyRecord
     provenance: dict[str, Any]
 
 
