@@ -174,7 +174,7 @@ def within(points: Sequence[tuple[float, float]], budget: float) -> float | None
     """Accuracy at a budget, on straight lines between the measured settings.
 
     Choosing for each image by lot between two settings gives what is between them. A
-    network that cannot spend the whole budget keeps the accuracy of its dearest setting.
+    network that cannot spend so much keeps the accuracy of its dearest setting.
 
     Args:
         points: Cost and accuracy of each setting.

@@ -340,9 +340,9 @@ def _comparison(where: str, record: ComparisonRecord) -> Iterator[Comparison]:
             average = _average(point, row.macs)
             yield f"{each}, frontier[{i}]: average MACs", point.average_macs, average
         chosen = [(point.chosen_macs, point.chosen_accuracy) for point in row.frontier]
-        yield f"{each}: order of the frontier", chosen, sorted(set(chosen))
+        yield f"{each}, order of the frontier", chosen, sorted(set(chosen))
         accuracies = [accuracy for _, accuracy in chosen]
-        yield f"{each}: accuracies of the frontier", accuracies, sorted(set(accuracies))
+        yield f"{each}, accuracies of the frontier", accuracies, sorted(set(accuracies))
 
 
 _CHECKS = {
