@@ -77,12 +77,12 @@ class SegmentTime:
     Attributes:
         begin: Exit, counted from 1, with whose features it begins; 0: with the image.
         exit: Exit that it ends at.
-        median_ms: Milliseconds.
+        ms: Milliseconds.
     """
 
     begin: int
     exit: int
-    median_ms: float
+    ms: float
 
 
 @record("latency", format=1)
@@ -92,7 +92,7 @@ class LatencyRecord:
 
     Attributes:
         runtime: What ran them.
-        rounds: Of which the median is.
+        rounds: How often each segment was timed; its time is the fastest tenth.
         segments: Of each network.
         provenance: Versions and hardware.
     """
@@ -160,7 +160,7 @@ def milliseconds(
         thresholds: One per exit but the last; 1: switched off.
         utilisation: Share of the images that leave at each exit, the final one last.
     """
-    took = {(each.begin, each.exit): each.median_ms for each in segments}
+    took = {(each.begin, each.exit): each.ms for each in segments}
     total, spent, begin = 0.0, 0.0, 0
     for exit, threshold in enumerate((*thresholds, 0), 1):
         if threshold < 1:

@@ -171,19 +171,19 @@ mobilenet_v3 = partial(static, keras.applications.MobileNetV3Small)
 
 for _name, _contender in {
     "small": Contender(
-        "ours", "our small network", partial(ours, "aebnas_cifar10_small")
+        "ours", "AEBNAS, small (ours)", partial(ours, "aebnas_cifar10_small")
     ),
     "medium": Contender(
-        "ours", "our medium network", partial(ours, "aebnas_cifar10_medium")
+        "ours", "AEBNAS, medium (ours)", partial(ours, "aebnas_cifar10_medium")
     ),
-    "edanas": Contender("edanas", "the network that EDANAS found", edanas),
+    "edanas": Contender("edanas", "EDANAS's network", edanas),
     "branchynet": Contender(
         "branchynet", "BranchyNet on ResNet-20", partial(networks.branchynet, 16)
     ),
     "branchynet_narrow": Contender(
-        "branchynet", "BranchyNet on ResNet-20, narrow", partial(networks.branchynet, 7)
+        "branchynet", "BranchyNet on narrow ResNet-20", partial(networks.branchynet, 7)
     ),
-    "msdnet": Contender("msdnet", "a small MSDNet", networks.msdnet),
+    "msdnet": Contender("msdnet", "MSDNet, small", networks.msdnet),
     "mobilenet_v2_small": Contender(
         "static", "MobileNetV2 0.3, 40 pixels", partial(mobilenet_v2, 40, 0.3)
     ),
