@@ -66,6 +66,10 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
             ),
         ),
     ),
+    "contenders": (
+        "accuracy against average MACs of networks that were trained alike",
+        (("source", {"metavar": "RECORD", "help": "what `reproduce compare` wrote"}),),
+    ),
     "surrogates": ("predictions of the authors' candidates against the truth", ()),
 }
 

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-from reproduce.commands import experiments, macs, measure, tables
+from reproduce.commands import compare, experiments, macs, measure, tables
 from zoo.terminal import CommandLine
 
 DESCRIPTION = """\
@@ -29,7 +29,7 @@ def commands() -> CommandLine:
         errors=(ValueError, OSError, RuntimeError),
         keras=True,
     )
-    for group in (experiments, tables, macs, measure):
+    for group in (experiments, tables, macs, measure, compare):
         group.add(found)
     return found
 

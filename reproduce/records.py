@@ -10,7 +10,7 @@ installed package has not. A folder of records has the same layout everywhere:
     device/NAME.json                    models on a device
     latency_tables/NAME.json            latency tables of `search latency-table`
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,
-    ranking.json
+    ranking.json, contenders.json
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from reproduce.comparison import ComparisonRecord
 from search.latency import LatencyTable
 from search.records import DataSource, Ranking, SearchRecord, upgrade_search
 from zoo import records
@@ -39,7 +40,7 @@ SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "pixel_exact.json",
     "skipping.json",
 )
-RANKING = "ranking.json"
+RANKING, COMPARISON = "ranking.json", "contenders.json"
 R = TypeVar("R")
 
 
@@ -268,7 +269,7 @@ class RankingRecord:
 KINDS = (
     *(RunRecord, SearchRecord, ModelRecord),
     *(FinetuneRecord, PixelExactRecord, SurrogateQualityRecord, BenchmarkRecord),
-    *(RankingRecord, DeviceRecord, LatencyTable),
+    *(RankingRecord, ComparisonRecord, DeviceRecord, LatencyTable),
 )
 
 

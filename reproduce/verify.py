@@ -17,6 +17,7 @@ from reproduce.records import (
     KINDS,
     RESULTS,
     BenchmarkRecord,
+    ComparisonRecord,
     DeviceRecord,
     FinetuneRecord,
     LatencyTable,
@@ -344,6 +345,26 @@ def _ranking(where: str, record: RankingRecord) -> Iterator[Comparison]:
         yield f"{where}: MACs of network {i}", row.macs, cost.per_exit
 
 
+def _comparison(where: str, record: ComparisonRecord) -> Iterator[Comparison]:
+    """Every network was trained as is said, and its settings cost what is recorded."""
+    recipes = {each.name: record.recipe | each.changes for each in record.networks}
+    for row in record.rows:
+        each = f"{where}: {row.contender}, seed {row.seed}"
+        yield f"{each}, data", row.data, record.data.fingerprint
+        yield f"{each}, recipe", row.recipe, recipes[row.contender]
+        if row.architecture is not None:
+            architecture = Architecture.from_dict(row.architecture)
+            cost = macs(architecture, record.num_classes)
+            yield f"{each}, MACs", vars(row.macs), vars(cost)
+        for i, point in enumerate(row.frontier):
+            average = _average(point, row.macs)
+            yield f"{each}, frontier[{i}]: average MACs", point.average_macs, average
+        chosen = [(point.chosen_macs, point.chosen_accuracy) for point in row.frontier]
+        yield f"{each}, order of the frontier", chosen, sorted(set(chosen))
+        accuracies = [accuracy for _, accuracy in chosen]
+        yield f"{each}, accuracies of the frontier", accuracies, sorted(set(accuracies))
+
+
 _CHECKS = {
     RunRecord: _run,
     SearchRecord: _search,
@@ -355,4 +376,5 @@ _CHECKS = {
     LatencyTable: _latency_table,
     SurrogateQualityRecord: _surrogates,
     RankingRecord: _ranking,
+    ComparisonRecord: _comparison,
 }

@@ -27,7 +27,7 @@ from zoo import (  # noqa: E402
     macs,
     training,
 )
-from zoo.cost import CONVENTIONS  # noqa: E402
+from zoo.cost import CONVENTIONS, Cost  # noqa: E402
 
 gc.freeze()  # the libraries stay: no collection needs to look at them again
 
@@ -133,6 +133,68 @@ def classifier(architecture):
 def model(classifier):
     """The network that a package's tests share; those of `zoo` have another one."""
     return classifier
+
+
+@pytest.fixture(scope="session")
+def compared(architecture):
+    """A record of `reproduce.compare`, made up: three networks, two seeds."""
+    from reproduce import comparison as kinds
+    from search.records import DataSource
+
+    early = macs(architecture, 10)
+    dear, *_, final = early.per_exit
+    static = Cost((2_000_000,), (), 9)
+    settings = {
+        "early": (early, [(dear, 0.5, (1.0, 0.0, 0.0)), (final, 0.7, (0.0, 0.0, 1.0))]),
+        "static": (static, [(2_000_000, 0.6, (1.0,))]),
+        "pretrained": (static, [(2_000_000, 0.65, (1.0,))]),
+    }
+    rows = [
+        kinds.ContenderRecord(
+            contender=name,
+            seed=seed,
+            data="0",
+            recipe={"epochs": 12, "learning_rate": 0.01 if name[0] == "p" else 0.03},
+            architecture=architecture.to_dict() if name == "early" else None,
+            macs=cost,
+            exit_accuracy=(0.5,) * len(cost.backbone),
+            frontier=tuple(
+                kinds.Setting(
+                    *((0.5,) * len(cost.branches), accuracy, float(spent)),
+                    *(accuracy + seed / 100, float(spent), shares),
+                )
+                for spent, accuracy, shares in points
+            ),
+            seconds=1.0,
+        )
+        for seed in (1, 3)
+        for name, (cost, points) in settings.items()
+    ]
+    times = {(0, 1): 0.25, (0, 2): 0.3, (0, 3): 0.4, (1, 2): 0.1, (1, 3): 0.2}
+    times[2, 3] = 0.15
+    whole = (kinds.SegmentTime(0, 1, 0.35),)
+    segments = tuple(kinds.SegmentTime(*place, ms) for place, ms in times.items())
+    return kinds.ComparisonRecord(
+        data=DataSource("cifar10", "0"),
+        num_classes=10,
+        images=10_000,
+        test_images=500,
+        recipe={"epochs": 12, "learning_rate": 0.03},
+        networks=(
+            kinds.ComparedNetwork("early", "ours", "an early-exit network", {}),
+            kinds.ComparedNetwork("static", "static", "a static network", {}),
+            kinds.ComparedNetwork(
+                *("pretrained", "static", "a pretrained one", {"learning_rate": 0.01})
+            ),
+        ),
+        rows=tuple(rows),
+        latency=kinds.LatencyRecord(
+            *("litert", 50),
+            {"early": segments, "static": whole, "pretrained": whole},
+            {"processor": "a processor"},
+        ),
+        provenance={},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,8 @@ def attach(
             with `num_classes=None` the answer of its own classifier.
         exits: Where: names of layers, as `cut_points` lists them; a dictionary of their
             heads by those names; a number of exits, which are placed at equal steps of
-            MACs; or "auto", which is three, or fewer where there are fewer places.
+            MACs; or "auto", which is three, or fewer where there are fewer places. An
+            empty list leaves the final classifier alone.
         num_classes: Classes of a new final classifier. A dense layer at the end of the
             backbone is replaced. Default: keep the backbone's own classifier.
         head: Head of every exit and of the new final classifier; see `zoo.heads`.

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pathlib
 
-from reproduce import archive, finetune, oracles, published, ranking, records
+from reproduce import (
+    archive,
+    comparison,
+    finetune,
+    oracles,
+    published,
+    ranking,
+    records,
+)
 from reproduce.records import (
     BenchmarkRecord,
+    ComparisonRecord,
     FinetuneRecord,
     PixelExactRecord,
     RankingRecord,
@@ -185,7 +194,37 @@ def _skipping(results: pathlib.Path) -> Table:
     )
 
 
+def _contenders(results: pathlib.Path) -> Table:
+    record = records.read(
+        *(results, records.COMPARISON, ComparisonRecord),
+        command="python -m reproduce compare",
+    )
+    changed = [
+        f"{each.text} ({', '.join(f'{k} {v}' for k, v in each.changes.items())})"
+        for each in record.networks
+        if each.changes
+    ]
+    alike = f" But for {', '.join(changed)}, all" if changed else " All"
+    return Table(
+        comparison.COLUMNS,
+        comparison.cells(record),
+        f"Accuracy in percent on {record.test_images:,} test images of "
+        f"{record.data.name} after {record.recipe['epochs']} epochs on "
+        f"{record.images:,} images, mean ± sample standard deviation over the seeds."
+        f"{alike} are trained by the same recipe. MACs (standard) and time are "
+        "averages per image, of the cheapest setting of the thresholds and of the "
+        "dearest. "
+        "Settings are chosen on the validation split; the accuracy at a cost lies on "
+        "the line between the two measured settings around it, and a network that "
+        "cannot spend so much keeps the accuracy of its dearest setting. A dash: the "
+        f"cheapest one costs more. Times are those of the exported "
+        f"{record.latency.runtime} segments, one image at a time, by one thread of "
+        f"{record.latency.provenance.get('processor', 'an unknown processor')}.",
+    )
+
+
 register("surrogates", _surrogates)
+register("contenders", _contenders)
 register("ranking", _ranking)
 register("skipping", _skipping)
 register("oracles", _oracles)

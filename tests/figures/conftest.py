@@ -6,7 +6,7 @@ import pytest
 
 from figures import style
 from figures.__main__ import main
-from zoo import registry
+from zoo import records, registry
 
 
 @pytest.fixture
@@ -22,6 +22,14 @@ def fail(tmp_path, capsys):
         return message
 
     return fail
+
+
+@pytest.fixture(scope="session")
+def made_up_comparison(compared, tmp_path_factory):
+    """A record of a comparison, and its file."""
+    path = tmp_path_factory.mktemp("comparison") / "contenders.json"
+    records.write(path, compared)
+    return compared, path
 
 
 @pytest.fixture

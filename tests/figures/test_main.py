@@ -18,6 +18,7 @@ COMMANDS = {
     "thresholds": ["aebnas_digits"],
     "examples": ["aebnas_digits"],
     "search": [str(SEARCH)],
+    "contenders": ["RECORD"],
     "surrogates": [],
 }
 LABELS = {
@@ -45,6 +46,7 @@ LABELS = {
         *("front of all thresholds", "target", "hypervolume (share of the box)"),
         *("aebnas on cifar10", "validation error (%)", "proposed from here on"),
     ],
+    "contenders": ["an early-exit network", "test accuracy (%)"],
     "surrogates": ["true error (%)", "predicted average MACs (millions)"],
 }
 BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -52,9 +54,12 @@ BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 @pytest.mark.parametrize("suffix", BEGINS)
 @pytest.mark.parametrize("figure", FIGURES)
-def test_every_figure_is_drawn_in_the_format_of_the_suffix(figure, suffix, tmp_path):
-    out = tmp_path / f"{figure}.{suffix}"
-    assert main([figure, *COMMANDS[figure], "--out", str(out)]) == 0
+def test_every_figure_is_drawn_in_the_format_of_the_suffix(
+    figure, suffix, tmp_path, made_up_comparison
+):
+    out, record = tmp_path / f"{figure}.{suffix}", str(made_up_comparison[1])
+    given = [record if each == "RECORD" else each for each in COMMANDS[figure]]
+    assert main([figure, *given, "--out", str(out)]) == 0
     assert out.read_bytes().startswith(BEGINS[suffix])
     if suffix == "svg":
         text = out.read_text(encoding="utf-8")  # glyphs are paths, text in comments
