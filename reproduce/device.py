@@ -158,7 +158,7 @@ def _timed(
     }
     clock = timing.cpu_time(1)
     early = {key: network for key, network in kinds.items() if key[1] == "early"}
-    with files.locked(pathlib.Path(tempfile.gettempdir())):
+    with files.machine_locked():
         progress("timing")
         found = timing.measure(kinds, [1], rounds, clock)
         progress(f"timing batches of {BATCH}")

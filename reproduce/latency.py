@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -58,7 +56,7 @@ def measure(
         keras.backend.clear_session()
     progress("timing")
     times = np.zeros((rounds, len(calls)))
-    with files.locked(pathlib.Path(tempfile.gettempdir())):
+    with files.machine_locked():
         for row in times:
             for k, call in enumerate(calls):
                 call()

@@ -6,10 +6,7 @@ weights: how long a network takes does not depend on them.
 
 from __future__ import annotations
 
-import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -52,7 +49,7 @@ def deployed(runtime: str, quantization: str | None, measurement: Measurement) -
     network = open_model(model, runtime, quantization)
     network.manifest["shares"] = used_shares(at.thresholds, at.utilisation)
     size = [measurement.latency_batch_size or 1]
-    with _alone():
+    with files.machine_locked():
         clock = timing.cpu_time(1)
         (found,) = timing.measure({runtime: network}, size, ROUNDS, clock)
     return float(found["image_ms"])
@@ -112,7 +109,7 @@ def make_table(
         calls += jobs[len(jobs) // 2 :]  # until the answer of each exit
         ends.append(len(calls))
     progress("timing")
-    with _alone():
+    with files.machine_locked():
         taken = timing.taken(calls, rounds, timing.cpu_time(threads))
     times = np.quantile(taken, timing.LOW, axis=0)
     spent, *exits = np.split(times, ends[:-1])
@@ -194,11 +191,6 @@ def _call(
 def _nothing() -> Part:
     """What takes no time but that of calling a runtime."""
     return Part(NOTHING, (4, 4, 16), lambda x: keras.layers.ReLU()(x))
-
-
-def _alone() -> AbstractContextManager[None]:
-    """Keeps others waiting that time something on this machine."""
-    return files.locked(pathlib.Path(tempfile.gettempdir()))
 
 
 def _rng(seed: int) -> np.random.Generator:

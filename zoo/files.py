@@ -12,6 +12,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 PARTIAL = ".partial."  # what a kill leaves behind begins with it
@@ -105,6 +106,11 @@ def remove_partial(folder: pathlib.Path, name: str = "*") -> None:
     """Remove what a kill left of files of that name; nobody may be writing them."""
     for path in folder.glob(f"{PARTIAL}{name}.*"):
         path.unlink(missing_ok=True)
+
+
+def machine_locked() -> contextlib.AbstractContextManager[None]:
+    """Keep others waiting that time something on this machine; see `locked`."""
+    return locked(pathlib.Path(tempfile.gettempdir()))
 
 
 @contextlib.contextmanager

@@ -297,7 +297,7 @@ def test_every_way_through_a_network_is_timed(small_msdnet, monkeypatch, tmp_pat
     litert = dataclasses.replace(formats.FORMATS["litert"], convert=convert, needs=())
     monkeypatch.setitem(formats.FORMATS, "litert", litert)
     monkeypatch.setattr(runner, "open_litert", opened)
-    monkeypatch.setattr(latency.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     found = latency.measure({"mine": lambda: small_msdnet}, 32, rounds=2)
     places = [(each.begin, each.exit) for each in found.segments["mine"]]
     assert places == [(0, 1), (0, 2), (1, 2)]

@@ -64,7 +64,7 @@ def benchmark(
             raise ValueError(unknown("runtime", runtime, RUNTIMES))
     with _networks(source, runtimes, threads, quantization, progress) as networks:
         speeds = []
-        with files.locked(pathlib.Path(tempfile.gettempdir())):
+        with files.machine_locked():
             for size in batch_sizes:
                 progress(f"timing batches of {size}")
                 repeat = rounds or (ROUNDS if size < MANY else FEW_ROUNDS)
