@@ -1,18 +1,27 @@
-"""The examples of docs/extend.md, each a file outside the package."""
+"""The examples of the pages in docs/; those of extend.md are files of their own."""
 
+import inspect
 import pathlib
 import re
+import shutil
 import sys
 import types
+from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import search
 import zoo
+from reproduce.records import RESULTS
+from search.supernet import network
+from zoo.deploy import runner
 from zoo.terminal import run_file
 
 ROOT = pathlib.Path(__file__).parent.parent
+PRETRAINED = pathlib.Path(zoo.__file__).parent / "pretrained"
 TEXT = (ROOT / "docs" / "extend.md").read_text("utf-8")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 NAMES = re.findall(r"Save this\s+as\s+`(\w+\.py)`", TEXT)
@@ -52,6 +61,87 @@ def files():
     return [code for code in CODE if not re.search("^from bottleneck", code, re.M)]
 
 
+def run_examples(page, **names):
+    """Run the Python blocks of a page in order; the names that they leave."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, page, "exec"), names)
+    return names
+
+
+def test_the_examples_of_the_quick_start_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PRETRAINED / "aebnas_digits", "my_model")  # as the commands make it
+    names = run_examples("quickstart.md")
+    assert len(list(pathlib.Path("pictures").glob("[0-9]/*.png"))) == 600
+    shown = np.asarray(Image.open("pictures/3/0.png"))
+    digits = zoo.data.load("digits").train
+    assert (shown == digits.images[digits.labels == 3][0]).all()
+    model = names["model"]
+    (point,) = [p for p in model.frontier if p.thresholds == model.thresholds]
+    assert point.average_macs <= 1.6e6
+
+
+def test_the_example_of_the_page_on_figures_compares_two_models(capsys):
+    run_examples("figures.md")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in lines] == [
+        *("aebnas_cifar10_medium", "aebnas_cifar10_large"),
+    ]
+    assert all(0.8 < float(accuracy) < 0.95 for _, accuracy in lines)
+
+
+def test_the_example_of_the_page_on_the_report_writes_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(RESULTS / "searches" / "cifar10_small.json", "my_search")
+    run_examples("report.md")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "my_search" in text and "aebnas_cifar10_small" in text
+
+
+def test_the_examples_of_the_page_on_devices_call_what_there_is(monkeypatch):
+    """tests/zoo/test_export.py and the README's commands really export and run."""
+    exported, loaded = [], []
+    model = zoo.load("aebnas_digits")
+
+    def load(*given, **named):
+        loaded.append(inspect.signature(runner.load).bind(*given, **named).arguments)
+        return types.SimpleNamespace(predict=len)
+
+    def export(function):
+        signature = inspect.signature(function)
+        return lambda *given, **named: exported.append(
+            signature.bind(*given, **named).arguments
+        )
+
+    monkeypatch.setitem(sys.modules, "run", types.SimpleNamespace(load=load))
+    monkeypatch.setattr(zoo, "load", lambda name: model)
+    monkeypatch.setattr(zoo, "export", export(zoo.export))
+    monkeypatch.setattr(model, "export", export(model.export))
+    names = run_examples("deploy.md", images=range(3), keras=keras)
+    assert names["prediction"] == 3
+    assert [each["folder"] for each in loaded] == [".", "."]
+    first, *rest = exported
+    assert first["model"] is model
+    assert first["images"].shape[0] == first["labels"].shape[0]
+    assert [str(each["filepath"]) for each in rest] == ["model.tflite", "model.onnx"]
+
+
+def test_the_examples_on_searches_call_what_there_is(monkeypatch):
+    """tests/search really searches, and extracts from a supernet."""
+    monkeypatch.setattr(search, "run", mock.create_autospec(search.run))
+    settings = run_examples("search.md")["settings"]
+    search.run.assert_called_once_with(settings, "python_search")
+    assert hasattr(search.ParetoOracle, "pareto_trials")
+
+    supernet = mock.create_autospec(network.Supernet)
+    monkeypatch.setattr(network, "Supernet", supernet)
+    names = run_examples("supernet.md", dataset=zoo.data.load("digits"), architecture=1)
+    loaded = supernet.load.return_value
+    loaded.extract.assert_called_once_with(1, names["statistics"])
+    loaded.save.assert_called_once_with("supernet.npz")
+
+
 def test_the_examples_of_the_page_on_data_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
@@ -64,10 +154,7 @@ def test_the_examples_of_the_page_on_data_run(tmp_path, monkeypatch):
         fit=lambda *given, **named: fitted.append((*given, *named.values())),
     )
     monkeypatch.setattr(zoo, "load", lambda *_, **__: model)
-    page = (ROOT / "docs" / "data.md").read_text("utf-8")
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(code, "data.md", "exec"), names)
+    names = run_examples("data.md")
     ((train, test),) = fitted
     assert train.cardinality() == test.cardinality() == 1
     assert names["photos"].class_names == ("cat", "dog")
