@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo import data, files, measure, registry
 from zoo.deploy import benchmark, runner, timing, verify
-from zoo.deploy.export import export
+from zoo.deploy.export import CALIBRATION, export
 from zoo.deploy.runner import Network
 from zoo.device_record import DeviceRecord, FormatRow
 from zoo.names import unknown
@@ -26,13 +26,13 @@ FORMATS = {
 }
 KERAS = "tensorflow"
 ROUNDS, BATCH, BATCHES = 150, 256, 5
-CALIBRATION = 512  # validation images for the network without exits
+STATIC = 512  # validation images to export the network without exits with
 
 
 def survey(
     name: str,
     data_dir: str | os.PathLike | None = None,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] | None = None,
     rounds: int = ROUNDS,
     progress: Callable[[str], None] = lambda text: None,
 ) -> DeviceRecord:
@@ -45,7 +45,7 @@ def survey(
     Args:
         name: A pretrained model's name, or a folder that `zoo.save` wrote.
         data_dir: Folder of its data set; see `zoo.data.load`.
-        formats: Of `FORMATS`.
+        formats: Of `FORMATS`; default: those of `formats_for`.
         rounds: How often each is timed.
         progress: Is told what comes next.
 
@@ -54,7 +54,7 @@ def survey(
             none, or it cannot be exported.
         FileNotFoundError: The data set cannot be found.
     """
-    for each in formats:
+    for each in formats or ():
         if each not in FORMATS:
             raise ValueError(unknown("format", each, FORMATS))
     noted = registry.record(name)
@@ -65,6 +65,8 @@ def survey(
         raise ValueError(
             f"The images of {dataset.name} are not those that {name} was measured on."
         )
+    if formats is None:
+        formats = formats_for(dataset)
     model, static = registry.load(name), registry.load(name)
     static.thresholds = (1.0,) * (model.num_exits - 1)
     networks: dict[str, tuple[Network, Network]] = {}
@@ -75,7 +77,7 @@ def survey(
             runtime, quantization = FORMATS[each]
             images, labels = dataset.validation
             export(model, place / "early", runtime, quantization, images, labels)
-            few = images[:CALIBRATION]
+            few = images[:STATIC]
             export(static, place / "static", runtime, quantization, few)
             pair = [runner.load(place / kind) for kind in ("early", "static")]
             networks[each] = pair[0], pair[1]
@@ -106,6 +108,16 @@ def survey(
         static_macs=model.macs.backbone[-1],
         rows=tuple(found),
         provenance=measure.provenance(),
+    )
+
+
+def formats_for(dataset: data.Dataset) -> tuple[str, ...]:
+    """All of `FORMATS` that the validation images suffice to calibrate."""
+    few = len(dataset.validation.labels) < CALIBRATION
+    return tuple(
+        name
+        for name, (_, quantization) in FORMATS.items()
+        if not (few and quantization == "int8")
     )
 
 

@@ -60,7 +60,8 @@ def add(commands: CommandLine) -> None:
         "--formats",
         nargs="+",
         metavar="NAME",
-        help="litert, litert-float16, litert-dynamic, litert-int8, onnx (default: all)",
+        help="litert, litert-float16, litert-dynamic, litert-int8, onnx (default: all; "
+        "litert-int8 needs 256 validation images)",
     )
     add_data_dir(sub)
     sub.add_argument(
@@ -180,7 +181,7 @@ def device(options: argparse.Namespace) -> None:
         record = device.survey(
             name,
             options.data_dir,
-            options.formats or tuple(device.FORMATS),
+            options.formats,
             progress=show_progress,
         )
         show_progress("")

@@ -127,6 +127,16 @@ def test_a_model_is_measured_beside_the_same_without_exits(
     assert "## On a device" in card and card == zoo.card(saved)
 
 
+def test_int8_is_measured_only_with_enough_images_to_calibrate_it():
+    digits = data.load("digits")
+    images, labels = np.zeros((256, 8, 8, 3), np.uint8), np.zeros(256, int)
+    fewer = data.Split(images[1:], labels[1:])
+    all_formats = dataclasses.replace(digits, validation=data.Split(images, labels))
+    assert device.formats_for(all_formats) == tuple(device.FORMATS)
+    few = dataclasses.replace(all_formats, validation=fewer)
+    assert {*device.FORMATS} - {*device.formats_for(few)} == {"litert-int8"}
+
+
 def test_what_cannot_be_measured_is_refused(first_digits, monkeypatch):
     with pytest.raises(ValueError, match="There is no format 'litret'"):
         device.survey(SHIPPED, formats=["litret"])
