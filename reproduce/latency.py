@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +11,12 @@ import numpy as np
 
 from reproduce.comparison import LatencyRecord, SegmentTime
 from zoo import files, runtime
-from zoo.deploy import formats, graphs, runner
+from zoo.deploy import formats, graphs, runner, timing
 from zoo.measure import provenance
 from zoo.model import EarlyExitModel
 
 FORMAT = "litert"
 ROUNDS = 200
-FAST = 0.1  # share of the rounds that may be faster than what is reported
 
 
 def measure(
@@ -32,9 +30,8 @@ def measure(
     A network is cut between any two of its exits, and at images and the final exit, so
     that the time of every way through it is known. All segments of all networks take
     turns, so that a change in the machine's speed affects all of them; a lock on the
-    machine keeps other benchmarks waiting. Whatever else runs there only adds to a
-    time, so what is reported is the fastest tenth of the rounds. Each segment is run
-    once before it is timed.
+    machine keeps other benchmarks waiting. Times are CPU times. Whatever else runs
+    there only adds to them, so what is reported is the fastest tenth of the rounds.
 
     Args:
         models: Functions that build the networks.
@@ -55,15 +52,9 @@ def measure(
             calls.append(call)
         keras.backend.clear_session()
     progress("timing")
-    times = np.zeros((rounds, len(calls)))
     with files.machine_locked():
-        for row in times:
-            for k, call in enumerate(calls):
-                call()
-                began = time.perf_counter()
-                call()
-                row[k] = 1000 * (time.perf_counter() - began)
-    fast = np.quantile(times, FAST, axis=0)
+        times = timing.taken(calls, rounds, timing.cpu_time(1))
+    fast = np.quantile(times, timing.LOW, axis=0)
     found: dict[str, list[SegmentTime]] = {name: [] for name in models}
     for (name, begin, exit), took in zip(places, fast):
         found[name].append(SegmentTime(begin, exit, round(float(took), 5)))
@@ -71,7 +62,7 @@ def measure(
         runtime=FORMAT,
         rounds=rounds,
         segments={name: tuple(each) for name, each in found.items()},
-        provenance=provenance(**runner.device()),
+        provenance=provenance(**timing.device()),
     )
 
 
