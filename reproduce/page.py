@@ -76,6 +76,27 @@ SECTIONS = (
         "skipping",
     ),
     Section(
+        "Models on a device",
+        "Exported models on the test split (`python -m reproduce device`). They were "
+        "exported with the validation images. Equal exits is the share of the images "
+        "that leave at the same exit as with `predict_early`, and equal labels the "
+        "share that get the same label. Tuned means with the thresholds that the "
+        "export chose on the validation images, within the model's average MACs on "
+        "them.",
+        "device_agreement",
+    ),
+    Section(
+        "Latency on a device",
+        "The same exports on a clock, on one thread. The segments are timed on one "
+        "image. The time of an image under the exit rule is the mean over the exits, "
+        "weighted by the shares of the test images that leave there. In the last "
+        "column the network has no exits but the final one: a static network of about "
+        "the same accuracy, in the same format. All formats of a model took turns in "
+        "one process. The times are the processor's, so that other work does not "
+        "count, and the 10th percentile; resizing images is not included.",
+        "device_latency",
+    ),
+    Section(
         "Two devices, two fronts",
         "The candidates of the search that found `aebnas_cifar10_small`, with the "
         "latencies that two latency tables of the same machine predict for them "
