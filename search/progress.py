@@ -22,17 +22,17 @@ class Progress:
     def __init__(self, trials: int, target_macs: float | None = None) -> None:
         self.trials = trials
         self.target_macs = target_macs
-        self.seen = 0
         self.live = sys.stderr.isatty()
-        self.began = time.monotonic()
+        self.ends = [time.monotonic()]  # of the trials; first when the search began
 
     def __call__(self, oracle: Any, trial: Any) -> None:
         """Report a trial that ended; see `search.run`."""
-        self.seen += 1
+        self.ends.append(time.monotonic())
         done = len(oracle.end_order)
         history = oracle.hypervolume_history()
         failed = done - len(history)
-        each = (time.monotonic() - self.began) / self.seen
+        half = (len(self.ends) - 1) // 2  # the first trials may prepare what all use
+        each = (self.ends[-1] - self.ends[half]) / (len(self.ends) - 1 - half)
         left = each * max(self.trials - done, 0) / 60
         parts = [
             f"{done}/{self.trials} trials",

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -695,6 +696,26 @@ def test_progress_tells_the_best_value_of_another_objective(capsys):
     assert "best 25.00 % error at 2.000 M MACs, latency_ms 0.125, " in told
 
 
+def test_the_time_left_is_that_of_the_latest_trials(monkeypatch, capsys):
+    """The first trial took ten times as long: it computed what all of them use."""
+    moments = iter([0, 600, 660, 720, 780])
+    clock = types.SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr(progress, "time", clock)
+    oracle = types.SimpleNamespace(
+        objectives=search.Objectives(("error",)),
+        end_order=[],
+        **dict.fromkeys(("hypervolume_history", "pareto_trials"), list),
+        completed_trials=list,
+        is_feasible=bool,
+    )
+    show = progress.Progress(10)
+    for trial in "0123":
+        oracle.end_order.append(trial)
+        show(oracle, trial)
+    left = re.findall(r"(\d+) min left", capsys.readouterr().err)
+    assert left == ["90", "8", "7", "6"]
+
+
 # Starting quickly
 
 PROBE = """
@@ -716,6 +737,7 @@ def test_help_and_version_import_no_search_library():
 def test_without_the_extra_one_line_says_what_to_install(tmp_path):
     text = """
 import sys
+import types
 sys.modules["keras_tuner"] = sys.modules["pymoo"] = None
 from search.__main__ import main
 sys.exit(main(["run", "--directory", sys.argv[1]]))
