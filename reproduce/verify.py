@@ -7,12 +7,12 @@ in `search` and `zoo`, which is what makes it a check.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from reproduce import archive, published, runs
+from reproduce import archive, published, runs, verify_search
 from reproduce.records import (
     KINDS,
     RESULTS,
@@ -30,16 +30,14 @@ from reproduce.records import (
     SurrogateQualityRecord,
     check_folder,
 )
-from search import latency, pareto
-from search.records import CandidateRecord, FrontPoint
+from reproduce.verify_search import Comparison, accuracy, average_macs
+from search import latency
+from search.records import FrontPoint
 from zoo import records, registry
 from zoo.architecture import Architecture
 from zoo.cost import CONVENTIONS, Cost, macs
-from zoo.exits import OperatingPoint
 
 TOLERANCE = 1e-6  # relative; a record holds what a computation gave
-Comparison = tuple[str, Any, Any]
-Limits = Mapping[str, Sequence[float | None]]
 
 
 def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
@@ -116,7 +114,7 @@ def _model(where: str, record: ModelRecord) -> Iterator[Comparison]:
     for part, result in (record.results or {}).items():
         yield from _report(f"{where}, {part}", result, counted)
     for i, point in enumerate(record.frontier):
-        average = _average(point, cost)
+        average = average_macs(point, cost)
         yield f"{where}, frontier[{i}]: average MACs", point.average_macs, average
 
 
@@ -130,11 +128,11 @@ def _report(
         yield (
             f"{where}: average MACs ({convention})",
             result.average_macs[convention],
-            _average(result, cost),
+            average_macs(result, cost),
         )
-    yield f"{where}: accuracy", result.accuracy, _accuracy(result)
+    yield f"{where}: accuracy", result.accuracy, accuracy(result)
     if result.gain_over_single_exits is not None:
-        gain = _accuracy(result) - _without_rule(result, counted["standard"])
+        gain = accuracy(result) - _without_rule(result, counted["standard"])
         yield f"{where}: gain over single exits", result.gain_over_single_exits, gain
 
 
@@ -143,7 +141,7 @@ def _without_rule(result: Report, cost: Cost) -> float:
 
     The line of support of all single exits that is lowest there.
     """
-    average = _average(result, cost)
+    average = average_macs(result, cost)
     spent = np.add(cost.backbone, (*cost.branches, 0))
     accuracy = np.array(result.exit_accuracy)
     ahead = spent[:, None] > spent
@@ -153,16 +151,6 @@ def _without_rule(result: Report, cost: Cost) -> float:
         (accuracy - slope * (spent - average)).max()
         for slope in (0, *slopes[slopes > 0])
     )
-
-
-def _average(point: Any, cost: Cost) -> float:
-    return float(np.dot(point.utilisation, cost.per_exit_at(point.thresholds)))
-
-
-def _accuracy(result: Any) -> float:
-    """Accuracy from that of the samples that leave at each exit."""
-    pairs = zip(result.utilisation, result.leaving_accuracy)
-    return sum(share * right for share, right in pairs if share)
 
 
 def _surrogates(where: str, record: SurrogateQualityRecord) -> Iterator[Comparison]:
@@ -215,112 +203,8 @@ def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
             yield f"{each}, {key}", value, getattr(shipped.results["test"], key)
 
 
-def _search(where: str, record: SearchRecord) -> Iterator[Comparison]:
-    settings, candidates = record.settings, record.candidates
-    names, constraints = settings.objectives, settings.constraints
-    for candidate in candidates:
-        yield from _candidate(f"{where}, trial {candidate.trial}", candidate)
-    seconds = round(sum(c.metrics["seconds"] for c in candidates), 1)
-    yield f"{where}: seconds", record.seconds, seconds
-    points = np.array([_values(c, names) for c in candidates], float)
-    feasible = [c for c in candidates if _is_feasible(c.metrics, constraints)]
-    yield f"{where}: front", sorted(record.front), sorted(_front(feasible, names))
-    found = sorted(record.settings_front, key=_place)
-    expected = _settings_front(candidates, constraints)
-    yield f"{where}: settings front", found, expected
-    # Numbered as they started, which is how the oracle picks the initial ones.
-    order = np.argsort([int(candidate.trial) for candidate in candidates])
-    reference = settings.reference
-    if reference is None:
-        initial = points[order[: settings.initial_trials]]
-        reference = pareto.reference_point(initial).tolist()
-    yield f"{where}: reference", record.reference, list(reference)
-    shown = {c.trial: _values(c, names) for c in feasible}
-    ended = [trial for trial, _ in record.hypervolume]
-    trials = sorted(candidate.trial for candidate in candidates)
-    yield f"{where}: trials with a hypervolume", sorted(ended), trials
-    for k, (trial, volume) in enumerate(record.hypervolume):
-        seen = [shown[each] for each in ended[: k + 1] if each in shown]
-        computed = pareto.hypervolume(
-            np.reshape(seen, (-1, len(names))), reference, np.zeros(len(names))
-        )
-        yield f"{where}: hypervolume after trial {trial}", volume, computed
-
-
-def _candidate(trial: str, candidate: CandidateRecord) -> Iterator[Comparison]:
-    cost = macs(candidate.network, candidate.num_classes, candidate.convention)
-    measured, metrics = candidate.evaluation, candidate.metrics
-    average, accuracy = _average(measured, cost), _accuracy(measured)
-    yield f"{trial}: MACs", measured.macs, cost.per_exit_at(measured.thresholds)
-    yield f"{trial}: average MACs", metrics["average_macs"], average
-    yield f"{trial}: measured average MACs", measured.average_macs, average
-    yield f"{trial}: accuracy", measured.accuracy, accuracy
-    yield f"{trial}: error", metrics["error"], 1 - accuracy
-    final_error = 1 - measured.exit_accuracy[-1]
-    yield f"{trial}: final error", metrics["final_error"], final_error
-    yield f"{trial}: parameters", metrics["parameters"], float(cost.parameters)
-    for i, point in enumerate(candidate.frontier):
-        yield f"{trial}, frontier[{i}]", point.average_macs, _average(point, cost)
-
-
-def _values(candidate: CandidateRecord, names: Sequence[str]) -> list[float]:
-    return [candidate.metrics[name] for name in names]
-
-
-def _front(candidates: Sequence[CandidateRecord], names: Sequence[str]) -> list[str]:
-    """Trials that no other one dominates, pair by pair."""
-    return [
-        each.trial
-        for each in candidates
-        if not any(
-            _dominates(_values(other, names), _values(each, names))
-            for other in candidates
-        )
-    ]
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(a <= b for a, b in zip(one, other)) and one != other
-
-
-def _is_feasible(metrics: Mapping[str, float], constraints: Limits) -> bool:
-    return all(
-        (low is None or metrics[name] >= low)
-        and (high is None or metrics[name] <= high)
-        for name, (low, high) in constraints.items()
-    )
-
-
-def _place(point: FrontPoint) -> tuple:
-    return point.average_macs, point.error, point.trial, point.thresholds
-
-
-def _settings_front(
-    candidates: Iterable[CandidateRecord], constraints: Limits
-) -> list[FrontPoint]:
-    """The threshold settings of all candidates that no other one dominates."""
-    points = [
-        FrontPoint(**vars(point), trial=candidate.trial, error=1 - point.accuracy)
-        for candidate in candidates
-        for point in candidate.frontier
-        if _is_feasible(_at(candidate, point), constraints)
-    ]
-    kept: list[FrontPoint] = []
-    for point in sorted(points, key=_place):
-        equal = kept and _place(point)[:2] == _place(kept[-1])[:2]
-        if not kept or point.error < kept[-1].error or equal:
-            kept.append(point)
-    return kept
-
-
-def _at(candidate: CandidateRecord, point: OperatingPoint) -> dict[str, float]:
-    """The metrics of a candidate at another threshold setting."""
-    moved = {"error": 1 - point.accuracy, "average_macs": point.average_macs}
-    return candidate.metrics | moved
-
-
 def _run(where: str, record: RunRecord) -> Iterator[Comparison]:
-    yield from _search(where, record)
+    yield from verify_search.check(where, record)
     place = "/".join(runs.place_of(record))
     yield f"{where}: place", "/".join(where.split("/")[-2:]), place
     yield f"{where}: changed settings", runs.changed_settings(record), []
@@ -357,7 +241,7 @@ def _comparison(where: str, record: ComparisonRecord) -> Iterator[Comparison]:
             cost = macs(architecture, record.num_classes)
             yield f"{each}, MACs", vars(row.macs), vars(cost)
         for i, point in enumerate(row.frontier):
-            average = _average(point, row.macs)
+            average = average_macs(point, row.macs)
             yield f"{each}, frontier[{i}]: average MACs", point.average_macs, average
         chosen = [(point.chosen_macs, point.chosen_accuracy) for point in row.frontier]
         yield f"{each}, order of the frontier", chosen, sorted(set(chosen))
@@ -367,7 +251,7 @@ def _comparison(where: str, record: ComparisonRecord) -> Iterator[Comparison]:
 
 _CHECKS = {
     RunRecord: _run,
-    SearchRecord: _search,
+    SearchRecord: verify_search.check,
     ModelRecord: _model,
     FinetuneRecord: _finetune,
     PixelExactRecord: _pixel_exact,

@@ -40,6 +40,7 @@ from zoo.operating_points import (
     mean_accuracy,
     pareto_optimal,
     recount,
+    thinned,
     within_budget,
 )
 from zoo.runtime import RULES, first_exit
@@ -68,6 +69,7 @@ __all__ = [
     "reliability",
     "single_exit_accuracy",
     "temperatures",
+    "thinned",
     "thresholds_for_budget",
     "thresholds_for_risk",
     "tune_thresholds",

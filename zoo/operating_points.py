@@ -9,7 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from zoo.checks import check_number, check_shares, check_thresholds, require_types
+from zoo.checks import (
+    check_number,
+    check_shares,
+    check_thresholds,
+    require_types,
+    whole_number,
+)
 from zoo.cost import Cost
 
 
@@ -138,6 +144,21 @@ def pareto_optimal(points: Sequence[Point]) -> list[Point]:
         if not kept or point.accuracy > kept[-1].accuracy:
             kept.append(point)
     return kept
+
+
+def thinned(points: Sequence[Point], count: int) -> list[Point]:
+    """At most `count` of the Pareto-optimal points, cheapest first.
+
+    The cheapest and the dearest stay, and between them the best within each of as many
+    budgets, evenly spaced by their logarithm.
+    """
+    optimal = pareto_optimal(points)
+    if len(optimal) <= count:
+        return optimal
+    ends = optimal[0].average_macs, optimal[-1].average_macs
+    budgets = np.geomspace(*ends, whole_number("count", count, 2))
+    kept = {within_budget(optimal, float(budget)) for budget in budgets}
+    return pareto_optimal(list(kept))
 
 
 def recount(point: OperatingPoint, cost: Cost) -> OperatingPoint:

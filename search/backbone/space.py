@@ -183,7 +183,7 @@ class ExitSpace(GeneSpace):
         for k, (place, head) in enumerate(self.decode(genes).items()):
             i = self.places.index(place)
             before[k] = self.macs[i]
-            own[k], count = _cost(head, self.shapes[i], self.num_classes)
+            own[k], count = head_cost(head, self.shapes[i], self.num_classes)
             parameters += count
         first, last = before[:1] + own[:1], self.macs[-1] + own.sum()
         return np.log1p([*before, *own, *first, last, parameters])
@@ -210,7 +210,7 @@ def _sorted(exits: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _cost(head: Head, shape: tuple[int, ...], num_classes: int) -> tuple[int, int]:
+def head_cost(head: Head, shape: tuple[int, ...], num_classes: int) -> tuple[int, int]:
     """MACs (a count) and parameters of a head on features of that shape."""
     if len(shape) == 3 and shape[0] == shape[1]:
         return head.cost(shape[2], shape[0], num_classes, "standard")

@@ -28,6 +28,7 @@ from zoo.heads import Head
 from zoo.model import EarlyExitModel
 from zoo.training import Recipe
 
+SETTINGS = 50  # of a candidate's thresholds that are kept, of many hundred
 CACHE = "cache"  # in the folder of a search; of no use when the search is over
 
 
@@ -112,6 +113,7 @@ class ExitTuner(EarlyExitTuner):
         evaluation = exits.evaluate(
             logits, labels, cost, model.thresholds, model.exit_rule
         )
+        points = exits.frontier(logits, labels, cost, rule=model.exit_rule)
         measurement = Measurement(
             model,
             self.dataset,
@@ -136,5 +138,5 @@ class ExitTuner(EarlyExitTuner):
                 round(sum(each.seconds for each in found), 1),
                 min((each.images_per_second for each in found), default=None),
             ),
-            frontier=exits.frontier(logits, labels, cost, rule=model.exit_rule),
+            frontier=tuple(exits.thinned(points, SETTINGS)),
         )

@@ -6,6 +6,7 @@ import pytest
 
 from reproduce import published, verify
 from reproduce.records import (
+    EXITS,
     RESULTS,
     SURROGATES,
     ExactRow,
@@ -39,6 +40,28 @@ def test_the_shipped_records_agree(call):
     count, wrong = verify.check()
     assert wrong == []
     assert call("verify") == f"All {count:,} derived values agree.\n"
+
+
+def set_macs(record):
+    record["settings"]["space"]["macs"][0] += 1000  # up to the first place
+
+
+def set_head(record):
+    candidate = next(
+        c for c in record["candidates"] if "block3_project_bn" in c["exits"]
+    )
+    candidate["exits"]["block3_project_bn"] = "fixed"
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [(set_macs, "MACs"), (set_head, "MACs"), (set_head, "parameters of the backbone")],
+)
+def test_exits_of_a_backbone_are_counted_anew(change, found, tmp_path):
+    shutil.copy(RESULTS / EXITS / "default_seed1.json", tmp_path)
+    assert verify.check(tmp_path)[1] == []
+    wrong = tamper(tmp_path, "default_seed1.json", change)
+    assert any(found in line for line in wrong)
 
 
 @pytest.mark.parametrize(

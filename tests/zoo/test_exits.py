@@ -19,6 +19,7 @@ from zoo.exits import (
     mean_accuracy,
     pareto_optimal,
     recount,
+    thinned,
     thresholds_for_budget,
     tune_thresholds,
     within_budget,
@@ -499,6 +500,22 @@ def test_thresholds_for_an_unreachable_budget_name_the_cheapest_of_the_grid():
     assert message.startswith("12 average MACs cannot be reached")
     assert f"{cheapest.average_macs:,.0f}" in message
     assert f"{100 * cheapest.accuracy:.2f} %" in message
+
+
+def test_thinned_keeps_the_ends_and_settings_evenly_spaced_by_the_logarithm_of_macs():
+    points = [
+        OperatingPoint((0.5,), 0.5 + 0.0004 * k, 1e6 * 1.01**k, (0.5, 0.5))
+        for k in range(1000)
+    ]
+    assert thinned(points[:20], 20) == points[:20]
+    worse = [dataclasses.replace(each, accuracy=0.1) for each in points[1:]]
+    kept = thinned(points + worse, 10)
+    assert len(kept) == 10
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    steps = np.diff(np.log([each.average_macs for each in kept]))
+    assert steps == pytest.approx(steps.mean(), rel=0.02)
+    with pytest.raises(ValueError, match="count is 1; expected 2 or more"):
+        thinned(points, 1)
 
 
 @pytest.mark.parametrize("seed", range(8))
