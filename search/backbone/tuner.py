@@ -28,7 +28,7 @@ from zoo.heads import Head
 from zoo.model import EarlyExitModel
 from zoo.training import Recipe
 
-SETTINGS = 50  # of a candidate's thresholds that are kept, of many hundred
+SETTINGS = 100  # of a candidate's thresholds that are kept, of many hundred
 CACHE = "cache"  # in the folder of a search; of no use when the search is over
 
 
