@@ -598,7 +598,7 @@ def searched(tmp_path_factory, measure):
 
 @pytest.mark.parametrize(
     "kind, seeds, changes",
-    [(nsga2, (1, 2), {"population": 12}), (aebnas, (1, 2), {})],
+    [(nsga2, (1, 2, 3), {"population": 12}), (aebnas, (1, 2), {})],
     ids=["nsga2", "aebnas"],
 )
 def test_learning_beats_chance(searched, kind, seeds, changes):
