@@ -30,6 +30,7 @@ from zoo import (  # noqa: E402
 from zoo.cost import CONVENTIONS, Cost  # noqa: E402
 
 gc.freeze()  # the libraries stay: no collection needs to look at them again
+gc.set_threshold(50_000, 20, 20)  # an eager step makes many objects, and few cycles
 
 
 def pytest_addoption(parser):
@@ -55,7 +56,6 @@ LONGEST = (
     "test_registry.py",
     "test_oracle.py",
     "test_settings.py",
-    "test_network.py",
     "test_readme.py",
     "test_resume.py",
     "test_tuner.py",
@@ -65,6 +65,7 @@ LONGEST = (
     "test_model.py",
     "test_search.py",
     "test_experiments.py",
+    "test_network.py",
     "test_attachment.py",
     "test_tables.py",
     "test_contents.py",
@@ -96,6 +97,7 @@ def pytest_runtest_setup(item):
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(item.get_closest_marker("compiled") is None)
+        tf.debugging.disable_traceback_filtering()  # takes time in each operation
 
 
 @pytest.fixture(scope="session", autouse=True)

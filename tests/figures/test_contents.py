@@ -1,5 +1,6 @@
 """What is drawn is what is recorded, or follows from it."""
 
+import functools
 import json
 import types
 
@@ -172,7 +173,8 @@ def test_a_network_outside_the_space_is_shown_by_its_macs(draw, tmp_path):
 # Reliability
 
 
-def test_a_reliability_diagram_shows_accuracy_by_confidence(draw):
+def test_a_reliability_diagram_shows_accuracy_by_confidence(draw, monkeypatch):
+    monkeypatch.setattr(registry, "load", functools.cache(registry.load))
     panels = draw("reliability", "aebnas_digits")
     noted = registry.record("aebnas_digits")
     test = data.load("digits").test

@@ -103,7 +103,7 @@ def test_fine_tuning_sets_each_pretrained_start_beside_a_random_one(
 def test_two_epochs_from_the_pretrained_weights_beat_two_from_random_ones(
     monkeypatch, first_digits
 ):
-    few = first_digits(train=64, validation=32, test=100)
+    few = first_digits(train=32, validation=1, test=100)
     monkeypatch.setattr(finetune.data, "load", lambda name: few)
     # Weights that suit the pictures best, so that few steps show what they are worth.
     rows = finetune.finetune("aebnas_digits", epochs=2, seeds=(1,)).rows

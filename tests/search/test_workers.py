@@ -18,7 +18,7 @@ from search.launch import RESTARTS, TOKEN, end_with_parent, launch
 from search.records import FailedTrial
 
 SOUGHT = Settings(
-    trials=14, initial_trials=6, batch_size=4, population=8, generations=3
+    trials=10, initial_trials=6, batch_size=4, population=8, generations=2
 )
 
 
@@ -40,7 +40,7 @@ def under_way(attempts, tuner):
 def test_a_killed_worker_gets_its_trial_again_and_none_is_lost(
     tmp_path, searching, attempts, monkeypatch, capfd
 ):
-    monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.5")
+    monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.3")
     monkeypatch.setenv("FAKE_TRAINING_FAILS", "3")
     folder = tmp_path / "search"
     with concurrent.futures.ThreadPoolExecutor() as pool:

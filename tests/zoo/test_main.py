@@ -34,6 +34,7 @@ def every_model_is_built_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "load", load_once)
+        patch.setattr(benchmark, "compiled", functools.cache(benchmark.compiled))
         yield
 
 
@@ -559,14 +560,14 @@ def test_benchmark_times_each_batch_size_and_writes_a_record(
     run, fail, record, test, tmp_path
 ):
     out = tmp_path / "new" / "record.json"
-    options = ("--images", 32, "--batch-sizes", 1, 32, "--out", out)
+    options = ("--images", 8, "--batch-sizes", 1, 8, "--out", out)
     found = run("benchmark", MODEL, *options, "--json")
-    assert [speed["batch_size"] for speed in found] == [1, 32]
+    assert [speed["batch_size"] for speed in found] == [1, 8]
     macs = test.macs["standard"]
     for speed in found:
         assert speed["full_milliseconds"] == 1000 / speed["full_images_per_second"]
         assert speed["early_milliseconds"] == 1000 / speed["early_images_per_second"]
-        assert speed["images"] == 32
+        assert speed["images"] == 8
         assert all(value > 0 for value in speed.values())
         assert 1 <= speed["macs_ratio"] <= macs[-1] / macs[0]
     assert found[0]["macs_ratio"] == pytest.approx(found[1]["macs_ratio"])
@@ -582,23 +583,31 @@ def test_benchmark_times_each_batch_size_and_writes_a_record(
 
 @pytest.mark.compiled
 def test_benchmark_prints_a_row_per_batch_size(run):
-    options = ("--images", 32, "--batch-sizes", 32, "--thresholds", "0.25,1")
+    options = ("--images", 8, "--batch-sizes", 8, "--thresholds", "0.25,1")
     text = run("benchmark", MODEL, *options)
     assert f"{MODEL} on digits, thresholds 0.25, 1" in text
     assert "ms/image" in text
-    (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["32"]]
+    (row,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["8"]]
     assert row.count("x") == 3
 
 
 @pytest.mark.compiled
 def test_benchmark_of_a_training_times_a_step_and_its_tracing(
-    run, architecture, tmp_path
+    run, architecture, tmp_path, generic, monkeypatch
 ):
+    trained = {}
+
+    def build(architecture, num_classes):  # one that is traced sooner
+        trained[architecture] = generic(num_classes=num_classes)
+        return trained[architecture]
+
+    monkeypatch.setattr(benchmark, "EarlyExitClassifier", build)
     path = tmp_path / "a.json"
     architecture.to_json(path)
     options = ("--training", path, "--images", 20, "--batch-sizes", 8)
     (found,) = run("benchmark", *options, "--json")
-    assert found["macs"] == zoo.macs(architecture, 10).per_exit[-1]
+    assert list(trained) == [architecture]
+    assert found["macs"] == trained[architecture].macs.per_exit[-1]
     assert (found["batch_size"], found["images"]) == (8, 16)
     assert found["images_per_second"] > 0
     # A step is traced once, in the first epoch, and that takes longer than two steps.

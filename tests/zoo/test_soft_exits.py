@@ -87,8 +87,8 @@ def test_the_first_phase_leaves_the_branches_alone(generic, first_digits):
 
 
 def test_the_cost_term_makes_exits_confident(generic, first_digits):
-    few = first_digits(train=96, validation=32)
-    slow = {"epochs": 4, "learning_rate": 0.002, "phases": (0.0, 1.0)}
+    few = first_digits(train=64, validation=32)
+    slow = {"epochs": 3, "learning_rate": 0.004, "phases": (0.0, 1.0)}
     long = dataclasses.replace(SOFT, **slow)
     frugal = dataclasses.replace(long, macs_limit=1.0, cost_weight=20.0)
 

@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow")
 from search.supernet import shared  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 
-ARCHITECTURES = 12  # they have every option, which a test makes sure of
+ARCHITECTURES = (0, 279, 618, 684)  # with every option, which a test makes sure of
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,12 @@ def options(architecture: zoo.Architecture) -> set[tuple]:
 
 
 def test_the_architectures_have_every_option():
-    many = [options(random_architecture(seed)) for seed in range(10 * ARCHITECTURES)]
-    assert set.union(*many[:ARCHITECTURES]) == set.union(*many)
+    many = [options(random_architecture(seed)) for seed in range(120)]
+    chosen = [options(random_architecture(seed)) for seed in ARCHITECTURES]
+    assert set.union(*chosen) == set.union(*many)
 
 
-@pytest.mark.parametrize("seed", range(ARCHITECTURES))
+@pytest.mark.parametrize("seed", ARCHITECTURES)
 def test_extracted_model_gives_the_elastic_networks_logits(supernet, images, seed):
     architecture = random_architecture(seed)
     statistics = supernet.calibrate(architecture, images[:16], batch_size=8)
