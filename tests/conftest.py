@@ -30,7 +30,6 @@ from zoo import (  # noqa: E402
 from zoo.cost import CONVENTIONS, Cost  # noqa: E402
 
 gc.freeze()  # the libraries stay: no collection needs to look at them again
-gc.set_threshold(50_000, 20, 20)  # an eager step makes many objects, and few cycles
 
 
 def pytest_addoption(parser):
@@ -97,7 +96,6 @@ def pytest_runtest_setup(item):
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(item.get_closest_marker("compiled") is None)
-        tf.debugging.disable_traceback_filtering()  # takes time in each operation
 
 
 @pytest.fixture(scope="session", autouse=True)

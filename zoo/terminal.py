@@ -165,36 +165,19 @@ def version() -> str:
     return f"aebnas-keras {zoo.__version__}"
 
 
-# What Keras and TensorFlow import wherever it is installed, for features of theirs that
-# no command uses; it takes as long as a third of the rest.
-UNUSED = ("matplotlib", "pandas", "sklearn")
-
-
 def import_keras() -> None:
-    """Import Keras and its backend without what TensorFlow logs, and without `UNUSED`.
+    """Import Keras and its backend without what TensorFlow logs.
 
     `TF_CPP_MIN_LOG_LEVEL=3` silences TensorFlow once it runs, but not while it is being
     imported; until then standard error is held back. If the user sets the variable to
     less than 3, everything is shown.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent() if level == "3" else contextlib.nullcontext(), _hidden(UNUSED):
+    with _silent() if level == "3" else contextlib.nullcontext():
         import keras  # noqa: F401
 
     if level == "3":  # warnings of its Python code, such as those of retracing
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
-@contextlib.contextmanager
-def _hidden(modules: Sequence[str]) -> Iterator[None]:
-    """Let modules that are not imported yet look as if they were not installed."""
-    hidden = [module for module in modules if module not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        for module in hidden:
-            del sys.modules[module]
 
 
 @contextlib.contextmanager

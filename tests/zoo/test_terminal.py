@@ -1,6 +1,5 @@
 """How commands are declared and run, what they print, and the script `aebnas`."""
 
-import importlib
 import io
 import os
 import pathlib
@@ -164,15 +163,6 @@ def test_what_a_library_writes_is_shown_if_it_fails(capfd):
             os.write(2, b"the reason\n")
             raise ImportError("broken")
     assert capfd.readouterr().err == "the reason\n"
-
-
-def test_a_module_is_hidden_for_a_while_unless_it_is_there_already(monkeypatch):
-    monkeypatch.delitem(sys.modules, "wave", raising=False)
-    with terminal._hidden(("wave", "sys")):
-        with pytest.raises(ImportError):
-            importlib.import_module("wave")
-        assert importlib.import_module("sys") is sys
-    assert importlib.import_module("wave").Error
 
 
 # The script
