@@ -87,13 +87,13 @@ SECTIONS = (
     ),
     Section(
         "Latency on a device",
-        "The same exports on a clock, on one thread. The segments are timed on one "
+        "How long the same exports take on one thread. The segments are timed on one "
         "image. The time of an image under the exit rule is the mean over the exits, "
         "weighted by the shares of the test images that leave there. In the last "
         "column the network has no exits but the final one: a static network of about "
         "the same accuracy, in the same format. All formats of a model took turns in "
-        "one process. The times are the processor's, so that other work does not "
-        "count, and the 10th percentile; resizing images is not included.",
+        "one process. The table shows the 10th percentile of the CPU time, which "
+        "other work on the machine hardly affects. Resizing images is not included.",
         "device_latency",
     ),
     Section(
