@@ -153,7 +153,8 @@ SECTIONS = (
         "Where should the backbone of `lite0_cifar10` have exits, to spend 70 M MACs "
         "on average instead of 125 M? Heads are trained on 5,000 images; the backbone "
         "does not change. `aebnas` and `random` may place up to three exits at twelve "
-        "places. `by hand` has the places and the fixed heads of the pretrained model, "
+        "places; `aebnas 240` is the same search with more candidates, for one seed. "
+        "`by hand` has the places and the fixed heads of the pretrained model, "
         "`default` the same places with linear heads; both try all eight ways to use "
         "them or not. The hypervolume is that of error and average MACs.",
         "exits",
