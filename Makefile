@@ -1,6 +1,6 @@
 # make demo      measure the pretrained digits model, from nothing
 # make check     lint, and the tests that build no network and are quick: about a minute
-# make test      lint and all tests, from nothing, in two processes
+# make test      lint and all tests, from nothing, in three processes
 # make campaign  every case of tests/campaign, some minutes to an hour; SEED=2 for others
 # make lint      the linter alone
 # make docs      the documentation as a site: open site/index.html
@@ -23,9 +23,10 @@ demo: $(VENV)/demo.done
 check: lint
 	$(BIN)/python -m pytest --quick -n 2 --dist loadfile --no-loadscope-reorder
 
-# A file's tests share networks that are built once, so they stay in one process.
+# A file's tests share networks that are built once, so they stay in one process. The
+# third process uses two cores while others wait for something.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # It records what it ran in docs/reliability.json and docs/reliability.md.
 campaign: $(VENV)/test.done
