@@ -70,6 +70,9 @@ LONGEST = (
     "test_contents.py",
     "test_page.py",
     "test_verify.py",
+    "test_ranking.py",
+    "test_inheriting.py",
+    "test_minimal.py",
 )
 
 
