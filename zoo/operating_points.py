@@ -152,11 +152,11 @@ def thinned(points: Sequence[Point], count: int) -> list[Point]:
     The cheapest and the dearest stay, and between them the best within each of as many
     budgets, evenly spaced by their logarithm.
     """
-    optimal = pareto_optimal(points)
+    count, optimal = whole_number("count", count, 2), pareto_optimal(points)
     if len(optimal) <= count:
         return optimal
     ends = optimal[0].average_macs, optimal[-1].average_macs
-    budgets = np.geomspace(*ends, whole_number("count", count, 2))
+    budgets = np.geomspace(*ends, count)
     kept = {within_budget(optimal, float(budget)) for budget in budgets}
     return pareto_optimal(list(kept))
 

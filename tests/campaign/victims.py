@@ -15,15 +15,12 @@ import signal
 import sys
 import threading
 
+import keras
+import numpy as np
+from conftest import FaultyOs, tiny_dataset, tiny_model
+
 import zoo
-from zoo.terminal import import_keras
-
-import_keras()  # sooner than the modules below would
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from conftest import FaultyOs, tiny_dataset, tiny_model  # noqa: E402
-
-from zoo import files, registry, training  # noqa: E402
+from zoo import files, registry, training
 
 TOLD = 3  # the file that a job tells something in
 SAVES = 20  # in a race

@@ -25,8 +25,6 @@ LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
 PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
 SCRIPT = """
 import gc, json, sys
-from zoo.terminal import import_keras
-import_keras()
 from conftest import fake_train
 from search import EarlyExitTuner, Settings, run
 
