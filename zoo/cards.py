@@ -252,6 +252,7 @@ def _command(record: ModelRecord) -> str:
         "--distillation": recipe.get("distillation"),
         "--exit-weights": " ".join(f"{weight:g}" for weight in weights) or None,
         "--max-macs": chosen.get("max_macs"),
+        "--least-gain": chosen.get("least_gain"),
         "--target-macs": chosen.get("target_macs"),
         "--convention": chosen.get("convention"),
         "--weight-bits": record.weights.bits,

@@ -37,11 +37,13 @@ from zoo.cost import Cost
 from zoo.operating_points import (
     Evaluation,
     OperatingPoint,
+    check_gain,
     mean_accuracy,
     pareto_optimal,
     recount,
     thinned,
     within_budget,
+    worthwhile,
 )
 from zoo.runtime import RULES, first_exit
 
@@ -52,6 +54,7 @@ __all__ = [
     "Evaluation",
     "OperatingPoint",
     "calibration_error",
+    "check_gain",
     "check_grid",
     "check_labels",
     "check_rule",
@@ -74,6 +77,7 @@ __all__ = [
     "thresholds_for_risk",
     "tune_thresholds",
     "within_budget",
+    "worthwhile",
 ]
 
 PAPER_VALUES = (0.1, 0.2, 1.0)

@@ -101,17 +101,19 @@ def facts(model: EarlyExitModel, dataset: Dataset) -> dict[str, Any]:
 Choice = Callable[[Any, Any, Any, str], OperatingPoint]
 
 
-def within(max_macs: float) -> Choice:
+def within(max_macs: float, least_gain: float = 0.0) -> Choice:
     """A way to choose thresholds: the most accurate within a budget.
 
     Args:
         max_macs: Highest allowed average MACs per image, a count.
+        least_gain: Points of accuracy that 10 % more MACs must gain; see
+            `zoo.exits.worthwhile`.
 
     Returns:
         A function of logits, labels, cost and exit rule, for `zoo.fit`.
     """
-    return lambda logits, labels, cost, rule: exits.thresholds_for_budget(
-        logits, labels, cost, max_macs, rule=rule
+    return lambda logits, labels, cost, rule: exits.worthwhile(
+        exits.frontier(logits, labels, cost, rule=rule), max_macs, least_gain
     )
 
 

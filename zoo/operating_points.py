@@ -104,6 +104,41 @@ def within_budget(points: Sequence[OperatingPoint], max_macs: float) -> Operatin
     return max(affordable, key=lambda point: (point.accuracy, -point.average_macs))
 
 
+def check_gain(least_gain: float) -> None:
+    """Raise a ValueError if this cannot be points of accuracy to gain."""
+    check_number("least_gain", least_gain)
+    if not 0 <= least_gain <= 100:
+        raise ValueError(f"least_gain is {least_gain}; expected points from 0 to 100.")
+
+
+def worthwhile(
+    points: Sequence[OperatingPoint], max_macs: float, least_gain: float
+) -> OperatingPoint:
+    """The cheapest of `points` beyond which MACs buy too little accuracy.
+
+    From it, no dearer point within the budget gains `least_gain` for every 10 % that
+    its average MACs are higher.
+
+    Args:
+        points: Operating points in any order, such as the frontier of a model.
+        max_macs: Highest allowed average MACs per image, a count.
+        least_gain: In percentage points of accuracy, such as 0.1; 0 gives the most
+            accurate point, as `within_budget` does.
+
+    Raises:
+        ValueError: None is within the budget, or a value is not usable.
+    """
+    check_gain(least_gain)
+    best = within_budget(points, max_macs)
+    limit = best.average_macs
+    chosen, *dearer = [p for p in pareto_optimal(points) if p.average_macs <= limit]
+    for point in dearer:
+        steps = math.log(point.average_macs / chosen.average_macs) / math.log(1.1)
+        if 100 * (point.accuracy - chosen.accuracy) >= least_gain * steps:
+            chosen = point
+    return chosen
+
+
 def mean_accuracy(points: Sequence[OperatingPoint], low: float, high: float) -> float:
     """Accuracy averaged over all budgets from `low` to `high`, 0..1.
 

@@ -55,6 +55,7 @@ def fit(
     seed: int = 1,
     teacher: Teacher | None = None,
     max_macs: float | None = None,
+    least_gain: float = 0.0,
     target_macs: float | None = None,
     choose: Choice | None = None,
     convention: str = "standard",
@@ -82,6 +83,8 @@ def fit(
             `zoo.training.teacher_logits`.
         max_macs: Choose the most accurate thresholds that spend at most this many MACs
             per image on average.
+        least_gain: With `max_macs`, points of accuracy that 10 % more MACs must gain;
+            see `zoo.exits.worthwhile`.
         target_macs: Choose the best thresholds by the paper's score for this many
             average MACs.
         choose: Choose thresholds in another way; see `zoo.measure.within`. Without any
@@ -110,6 +113,9 @@ def fit(
             "max_macs, target_macs and choose all say how thresholds are chosen; "
             "expected at most one of them."
         )
+    if least_gain and max_macs is None:
+        raise ValueError("least_gain is given without max_macs, which it belongs to.")
+    exits.check_gain(least_gain)
     cost = model.cost(convention)
     # Now, not after the training:
     _check_budget(max_macs, cost)
@@ -119,7 +125,9 @@ def fit(
     weights.check_bits(weight_bits)
     chosen_by = None
     if max_macs is not None:
-        choose, chosen_by = measure.within(max_macs), {"max_macs": round(max_macs)}
+        choose = measure.within(max_macs, least_gain)
+        chosen_by = {"max_macs": round(max_macs)}
+        chosen_by |= {"least_gain": least_gain} if least_gain else {}
     elif target_macs is not None:
         choose = measure.towards(target_macs)
         chosen_by = {"target_macs": round(target_macs)}

@@ -23,6 +23,7 @@ from zoo.exits import (
     thresholds_for_budget,
     tune_thresholds,
     within_budget,
+    worthwhile,
 )
 
 COSTS = {
@@ -481,6 +482,33 @@ def test_a_mean_accuracy_needs_two_budgets_that_can_be_reached(low, high, messag
 )
 def test_within_budget_prefers_accuracy_then_fewer_macs(budget, best):
     assert within_budget(POINTS, budget) is POINTS[best]
+
+
+@pytest.mark.parametrize("least_gain", [0.05, 0.1, 0.5, 2.0])
+@pytest.mark.parametrize("budget", [2e6, 5e6, 1e9])
+def test_from_a_worthwhile_point_no_dearer_one_gains_enough(least_gain, budget):
+    rng = np.random.default_rng(0)
+    curve = points(*zip(np.sort(rng.uniform(1e6, 9e6, 60)), np.sort(rng.random(60))))
+    affordable = [point for point in curve if point.average_macs <= budget]
+
+    def pays(dearer, point):
+        steps = np.log(dearer.average_macs / point.average_macs) / np.log(1.1)
+        gained = 100 * (dearer.accuracy - point.accuracy)
+        return dearer.average_macs > point.average_macs and gained >= least_gain * steps
+
+    settled = [p for p in affordable if not any(pays(q, p) for q in affordable)]
+    cheapest = min(settled, key=lambda point: point.average_macs)
+    assert worthwhile(curve, budget, least_gain) is cheapest
+
+
+def test_without_a_gain_to_ask_for_the_most_accurate_point_is_worthwhile():
+    assert worthwhile(POINTS, 1e9, 0) is within_budget(POINTS, 1e9)
+
+
+@pytest.mark.parametrize("least_gain", [-0.1, 101, float("nan"), "1", True])
+def test_a_gain_that_is_none_is_refused(least_gain):
+    with pytest.raises(ValueError, match="least_gain is .*; expected"):
+        worthwhile(POINTS, 1e9, least_gain)
 
 
 @pytest.mark.parametrize("budget", [99.9, 0, -5])

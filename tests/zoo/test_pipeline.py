@@ -176,6 +176,22 @@ def test_budget_and_target_are_met_in_their_convention(
     assert f"{flag} {round(asked)}" in zoo.card(tmp_path)
 
 
+def test_thresholds_may_stop_where_more_macs_gain_too_little(
+    generic, dataset, tmp_path, untrained
+):
+    model = generic()
+    budget, least_gain = model.macs.per_exit[-1], 1.0
+    small = dataclasses.replace(dataset, test=dataset.test.take(8))
+    found = zoo.fit(
+        *(model, small, "short", tmp_path), max_macs=budget, least_gain=least_gain
+    )
+    expected = exits.worthwhile(found.frontier, budget, least_gain)
+    assert model.thresholds == expected.thresholds
+    noted = found.record.training["thresholds"]
+    assert noted["least_gain"] == least_gain
+    assert "--least-gain 1.0" in zoo.card(tmp_path)
+
+
 # What is refused before a training begins
 
 
@@ -203,6 +219,8 @@ def test_a_budget_that_no_thresholds_meet_is_refused(generic, dataset, no_traini
         ({"max_macs": float("nan")}, "max_macs is nan"),
         ({"max_macs": float("inf")}, "max_macs is inf; leave it out"),
         ({"max_macs": "1e9"}, "max_macs is '1e9'; expected a number"),
+        ({"max_macs": 1e9, "least_gain": -1}, "least_gain is -1; expected points"),
+        ({"least_gain": 0.1}, "least_gain is given without max_macs"),
         ({"target_macs": -5}, "target_macs is -5; expected more than 0"),
         ({"convention": "aebnas"}, "supports only 'standard'"),
         ({"recipe": "shrt"}, "no recipe 'shrt'.*Did you mean 'short'"),

@@ -114,6 +114,14 @@ def add(commands: CommandLine) -> None:
     )
     shared.add_budget(sub)
     sub.add_argument(
+        "--least-gain",
+        type=float,
+        default=0.0,
+        metavar="POINTS",
+        help="with --max-macs: take the cheapest setting from which 10 %% more MACs "
+        "gain less accuracy than this (default: 0, the most accurate setting)",
+    )
+    sub.add_argument(
         "--weight-bits",
         type=int,
         choices=(8, 16, 32),
@@ -192,6 +200,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         teacher=teacher,
         max_macs=options.max_macs,
+        least_gain=options.least_gain,
         target_macs=options.target_macs,
         convention=options.convention,
         notes=options.note,
