@@ -34,9 +34,9 @@ def add(commands: CommandLine) -> None:
         text = f"{text} (default: {default})"
         sub.add_argument(flag, type=kind, default=default, help=text)
 
-    option("--alone", int, 30, "epochs of the largest network alone")
+    option("--alone", int, 30, "epochs of the largest network alone; 0 with --initial")
     option("--alone-rate", float, 0.1, "learning rate in the epochs of --alone")
-    option("--together", int, 40, "epochs of all sub-networks together, after --alone")
+    option("--together", int, 40, "epochs of all sub-networks together, after them")
     option("--together-rate", float, 0.05, "learning rate in the epochs of --together")
     option("--ramp", float, 3.0, "epochs until --together-rate is reached")
     option("--subnets", int, 2, "random sub-networks in a step")
@@ -156,7 +156,10 @@ def train(options: argparse.Namespace) -> None:
     from search.supernet.plan import Phase, Plan
     from search.supernet.training import train
 
-    phases = [Phase(options.alone, options.alone_rate, min(1, options.alone))]
+    phases = []
+    if options.alone:
+        ramp = min(1, options.alone)
+        phases.append(Phase(options.alone, options.alone_rate, ramp))
     if options.together:
         phases.append(
             Phase(

@@ -59,6 +59,27 @@ def test_training_gets_what_the_options_say(tmp_path, monkeypatch):
     assert taught.shape == (7, 10) and initial == "other"
 
 
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ("--alone 0 --together 4", (Phase(4, 0.05, 3, 2),)),
+        ("--alone 1 --together 0", (Phase(1, 0.1, 1),)),
+    ],
+)
+def test_either_phase_may_be_left_out(tmp_path, monkeypatch, options, expected):
+    plans = []
+    monkeypatch.setattr(training, "train", lambda *given, **_: plans.append(given[2]))
+    command = ["supernet", "train", str(tmp_path), "--data", "digits"]
+    assert main([*command, *options.split()]) == 0
+    assert plans[0].phases == expected
+
+
+def test_a_training_without_phases_is_refused(tmp_path, capsys):
+    command = ["supernet", "train", str(tmp_path), "--data", "digits"]
+    assert main([*command, "--alone", "0", "--together", "0"]) != 0
+    assert "expected one phase or more" in capsys.readouterr().err
+
+
 def test_a_teacher_that_is_no_array_is_an_error(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", x=np.ones(3))
     (tmp_path / "b.npy").write_bytes(b"text")
