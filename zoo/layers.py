@@ -176,6 +176,31 @@ class BatchNormalization(layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="aebnas")
+class Conv2D(layers.Conv2D):
+    """Keras's layer of that name, that trains faster on a CPU.
+
+    In a training step of TensorFlow on a CPU a 1x1 convolution of a map of one pixel is
+    a matrix product, which takes a sixth of the time; weights and mathematics are the
+    same. Elsewhere it is Keras's own. For channels last.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Convolve."""
+        if not (
+            training
+            and tuple(inputs.shape[1:3]) == (1, 1)
+            and self.kernel_size == (1, 1)
+            and self.groups == 1
+            and backends.is_tensorflow_on_cpu()
+        ):
+            return super().call(inputs)
+        outputs = ops.matmul(inputs, self.kernel[0, 0])
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="aebnas")
 class DepthwiseConv2D(layers.DepthwiseConv2D):
     """Keras's layer of that name, that trains faster on a CPU.
 
@@ -258,7 +283,7 @@ def convolution(
     **kwargs: Any,
 ) -> Any:
     """Convolution with He's initialisation and padding "same" unless said otherwise."""
-    return layers.Conv2D(
+    return Conv2D(
         channels,
         kernel,
         stride,
