@@ -12,6 +12,9 @@ import subprocess
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
     os.environ.setdefault(_threads, "1")
 
+# By default a twentieth of the time goes to looking for garbage.
+gc.set_threshold(10_000, 20, 20)
+
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

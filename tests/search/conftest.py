@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -12,7 +11,10 @@ import zlib
 
 import numpy as np
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import zoo
 from search import Settings, candidates, run, surrogate
@@ -25,11 +27,13 @@ LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
 PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
 SCRIPT = """
 import gc, json, sys
-from conftest import fake_train
+from conftest import fake_train, ridge
 from search import EarlyExitTuner, Settings, run
+from search.surrogate import SURROGATES
 
 gc.collect = lambda: 0  # nothing to collect, and it is slow
 EarlyExitTuner.train = fake_train
+SURROGATES["adaptive"] = ridge
 run(Settings(**json.loads(sys.argv[2])), sys.argv[1])
 """
 
@@ -111,11 +115,24 @@ def fake(monkeypatch):
     monkeypatch.setattr("search.tuner.EarlyExitTuner.train", fake_train)
 
 
+def ridge(seed):
+    """In place of the adaptive surrogate: one of those that it chooses among."""
+    return TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", alpha=0.1)),
+        transformer=StandardScaler(),
+    )
+
+
+@pytest.fixture(scope="session")
+def kernel_ridge():
+    """A function: a surrogate that is fitted at once."""
+    return ridge
+
+
 @pytest.fixture
-def quick_surrogate(monkeypatch):
-    """A surrogate that is fitted at once: how well it predicts is not the point."""
-    regressor = functools.partial(KernelRidge, kernel="rbf", alpha=0.1)
-    monkeypatch.setitem(surrogate.SURROGATES, "adaptive", lambda seed: regressor())
+def quick_surrogate(monkeypatch, kernel_ridge):
+    """The same in place of the default: how well it predicts is not the point."""
+    monkeypatch.setitem(surrogate.SURROGATES, "adaptive", kernel_ridge)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def begun(attempts):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_search_takes_the_course_of_an_uninterrupted_one(
-    tmp_path, searching, attempts, fake, monkeypatch
+    tmp_path, searching, attempts, fake, quick_surrogate, monkeypatch
 ):
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     run(SOUGHT, whole)
