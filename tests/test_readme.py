@@ -38,7 +38,7 @@ def blocks(path, language):
 
 @pytest.mark.compiled
 def test_the_python_examples_run_in_order(tmp_path, monkeypatch, capsys, first_digits):
-    few = {"digits": first_digits(train=512, validation=100, test=100)}
+    few = {"digits": first_digits(train=768, validation=100, test=100)}
     monkeypatch.setattr(zoo.data, "load", few.__getitem__)
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -91,6 +91,7 @@ lazy.register(
     {
         "aebnas>BatchNormalization": "zoo.layers",
         "aebnas>BicubicResize": "zoo.layers",
+        "aebnas>Conv2D": "zoo.layers",
         "aebnas>DepthwiseConv2D": "zoo.layers",
         "aebnas>EarlyExitClassifier": "zoo.classifier",
         "aebnas>EarlyExitModel": "zoo.model",
