@@ -58,7 +58,7 @@ class AdaptiveRegressor(RegressorMixin, BaseEstimator):
                 DecisionTreeRegressor(), n_estimators=50, random_state=self.seed
             ),
         }
-        candidates = {name: _scaled(each) for name, each in candidates.items()}
+        candidates = {name: scaled(each) for name, each in candidates.items()}
         folds = KFold(min(FOLDS, len(y)), shuffle=True, random_state=self.seed)
         # Several threads wait for each other most of the time: the matrices are small.
         with quiet(), threadpool_limits(1, "blas"):
@@ -77,7 +77,7 @@ class AdaptiveRegressor(RegressorMixin, BaseEstimator):
         return self._regressor.predict(X)
 
 
-def _scaled(regressor: Any) -> Any:
+def scaled(regressor: Any) -> Any:
     """The regressor with inputs and target brought to mean 0 and deviation 1."""
     return TransformedTargetRegressor(
         make_pipeline(StandardScaler(), regressor), transformer=StandardScaler()
@@ -91,7 +91,7 @@ def _mlp(seed: int) -> Any:
     scaled. It trains for 100 steps: on few samples, holding some out to choose the best
     of 2,000, as they do, predicted worse.
     """
-    return _scaled(
+    return scaled(
         MLPRegressor(
             hidden_layer_sizes=(300, 300, 300),
             learning_rate_init=8e-4,

@@ -11,10 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import zoo
 from search import Settings, candidates, run, surrogate
@@ -117,10 +114,7 @@ def fake(monkeypatch):
 
 def ridge(seed):
     """In place of the adaptive surrogate: one of those that it chooses among."""
-    return TransformedTargetRegressor(
-        make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", alpha=0.1)),
-        transformer=StandardScaler(),
-    )
+    return surrogate.scaled(KernelRidge(kernel="rbf", alpha=0.1))
 
 
 @pytest.fixture(scope="session")
