@@ -71,8 +71,9 @@ SECTIONS = (
         "Speed of skipping",
         "Images per second of `predict_early` and of the full network, measured "
         "alternately (`python -m zoo benchmark aebnas_cifar10_small`). The last two "
-        "columns compare the measured speed-up with the speed-up that the times of "
-        "the network's segments allow, and with the one that MACs alone predict.",
+        "columns compare the measured speed-up with the speed-up that the times of the "
+        "network's segments (its parts from exit to exit) allow, and with the one that "
+        "MACs alone predict.",
         "skipping",
     ),
     Section(
@@ -81,23 +82,23 @@ SECTIONS = (
         "exported with the validation images. Equal exits is the share of the images "
         "that leave at the same exit as with `predict_early`, and equal labels the "
         "share that get the same label. Tuned means with the thresholds that the "
-        "export chose on the validation images, within the model's average MACs on "
-        "them.",
+        "export chose on the validation images, at no more average MACs than the "
+        "model's own thresholds need on them.",
         "device_agreement",
     ),
     Section(
         "Latency on a device",
         "How long the same exports take on one thread. The segments are timed on one "
         "image. The time of an image under the exit rule is the mean over the exits, "
-        "weighted by the shares of the test images that leave there. In the last "
-        "column the network has no exits but the final one: a static network of about "
-        "the same accuracy, in the same format. All formats of a model took turns in "
-        "one process. The table shows the 10th percentile of the CPU time, which "
-        "other work on the machine hardly affects. Resizing images is not included.",
+        "weighted by the shares of the test images that leave there. The last column "
+        "is for the network without its early exits: a static network of about the "
+        "same accuracy, in the same format. All formats of a model took turns in one "
+        "process. The table shows the 10th percentile of the CPU time, which other "
+        "work on the machine hardly affects. Resizing images is not included.",
         "device_latency",
     ),
     Section(
-        "Two devices, two fronts",
+        "Two latency tables, two fronts",
         "The candidates of the search that found `aebnas_cifar10_small`, with the "
         "latencies that two latency tables of the same machine predict for them "
         "(`python -m search latency-table`).",
@@ -127,8 +128,8 @@ SECTIONS = (
     ),
     Section(
         "The same searches, with thresholds chosen in the same way",
-        "This table shows how much of the difference between the methods is due to "
-        "their thresholds.",
+        "This table shows how much of the difference between the methods is due to how "
+        "they choose thresholds.",
         "thresholds",
     ),
     Section(
@@ -143,9 +144,9 @@ SECTIONS = (
     Section(
         "Search methods on digits",
         "Does a search beat random candidates? Candidates are trained for 2 epochs on "
-        "640 digits at resolution 32, without a target. For each seed, all methods "
-        "start from the same random candidates. The table shows the hypervolume of "
-        "error and average MACs (`python -m reproduce oracles`):",
+        "640 digits at a resolution of 32 pixels, without a target. For each seed, all "
+        "methods start from the same random candidates. The table shows the "
+        "hypervolume of error and average MACs (`python -m reproduce oracles`):",
         "oracles",
     ),
     Section(
@@ -155,8 +156,8 @@ SECTIONS = (
         "does not change. `aebnas` and `random` may place up to three exits at twelve "
         "places; `aebnas 240` is the same search with more candidates, for one seed. "
         "`by hand` has the places and the fixed heads of the pretrained model, "
-        "`default` the same places with linear heads; both try all eight ways to use "
-        "them or not. The hypervolume is that of error and average MACs.",
+        "`default` the same places with linear heads; both try all eight combinations "
+        "of these exits. The hypervolume is that of error and average MACs.",
         "exits",
     ),
     Section(

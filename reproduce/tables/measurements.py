@@ -162,8 +162,8 @@ def _ranking(results: pathlib.Path) -> Table:
         f"a search's candidate (2 epochs on {record.short_images:,} images) and after "
         f"{record.recipe['epochs']} epochs on all images. How well do the first two, "
         "and the MACs alone, rank the networks as the long training does? Exit: the "
-        f"final one, or the mean of all. There are {ranking.BANDS} bands, with equally "
-        "many networks in each.",
+        f"final one, or the mean of all. There are {ranking.BANDS} bands, each with "
+        "the same number of networks.",
     )
 
 
@@ -212,13 +212,14 @@ def _contenders(results: pathlib.Path) -> Table:
         f"{record.data.name} after {record.recipe['epochs']} epochs on "
         f"{record.images:,} images, mean ± sample standard deviation over the seeds."
         f"{alike} are trained by the same recipe. MACs (standard) and time are "
-        "averages per image, of the cheapest setting of the thresholds and of the "
-        "dearest. "
+        "averages per image, for the cheapest and for the most expensive threshold "
+        "setting. "
         "Settings are chosen on the validation split; the accuracy at a cost lies on "
         "the line between the two measured settings around it, and a network that "
-        "cannot spend so much keeps the accuracy of its dearest setting. A dash: the "
-        f"cheapest one costs more. Times are those of the exported "
-        f"{record.latency.runtime} segments, one image at a time, by one thread of "
+        "cannot spend so much keeps the accuracy of its most expensive setting. A dash "
+        "means that even the cheapest setting costs more. Times are those of the "
+        f"exported {record.latency.runtime} segments, one image at a time, on one "
+        "thread of "
         f"{record.latency.provenance.get('processor', 'an unknown processor')}.",
     )
 
