@@ -775,7 +775,7 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     path = tmp_path / "config.json"
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
-    assert "is no network of the paper's space" in message
+    assert "is not a network of the paper's search space" in message
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
