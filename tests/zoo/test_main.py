@@ -889,7 +889,7 @@ def test_train_gives_exits_to_a_backbone(run, network, tmp_path, monkeypatch):
         (["--backbone", "plain", "--resolution", "32"], "leave the resolution out"),
         (
             ["--architecture", MODEL, "--head", "linear"],
-            "--head is an option of --b",
+            "--head can only be used with --b",
         ),
     ],
 )
