@@ -15,7 +15,7 @@ from zoo.cards import DEVICE_COLUMNS, device_rows, million, percent
 from zoo.device_record import DeviceRecord, name_of
 
 SEARCH = "searches/cifar10_small.json"
-COMMAND = "python -m reproduce device"
+COMMAND = "aebnas reproduce device"
 
 
 def _found(results: pathlib.Path) -> list[DeviceRecord]:
@@ -99,7 +99,7 @@ def _fronts(results: pathlib.Path) -> Table:
     if len(tables) < 2:
         raise FileNotFoundError(
             f"There are {len(tables)} latency tables in {results / records.TABLES}; "
-            "expected two. `python -m search latency-table --out FILE` makes one."
+            "expected two. `aebnas search latency-table --out FILE` makes one."
         )
     search = zoo_records.read(results / SEARCH, SearchRecord)
     candidates = [

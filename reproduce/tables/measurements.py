@@ -29,7 +29,7 @@ from zoo.cards import million, percent
 def _surrogates(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SURROGATES, SurrogateQualityRecord),
-        command="python -m reproduce surrogates",
+        command="aebnas reproduce surrogates",
     )
     theirs = published.SURROGATE
     rows = [
@@ -51,7 +51,7 @@ def _surrogates(results: pathlib.Path) -> Table:
                 *(f"{x:.3f}" for x in (found.rmse, found.spearman, found.kendall)),
                 difference if row.target == "error" else "",
                 str(record.seed),
-                "each from all others; `python -m reproduce surrogates`",
+                "each from all others; `aebnas reproduce surrogates`",
             )
         )
     return Table(
@@ -108,7 +108,7 @@ def _exits(results: pathlib.Path) -> Table:
 def _finetune(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.FINETUNE, FinetuneRecord),
-        command="python -m reproduce finetune",
+        command="aebnas reproduce finetune",
     )
     return Table(
         ("initial weights", "epochs", "seeds", "test accuracy", "spread"),
@@ -132,7 +132,7 @@ def _finetune(results: pathlib.Path) -> Table:
 def _pixel_exact(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.PIXEL_EXACT, PixelExactRecord),
-        command="python -m reproduce exact",
+        command="aebnas reproduce exact",
     )
     return Table(
         ("model", "test pictures", "accuracy", "average MACs"),
@@ -152,7 +152,7 @@ def _pixel_exact(results: pathlib.Path) -> Table:
 def _ranking(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.RANKING, RankingRecord),
-        command="python -m reproduce ranking",
+        command="aebnas reproduce ranking",
     )
     return Table(
         ranking.COLUMNS,
@@ -170,7 +170,7 @@ def _ranking(results: pathlib.Path) -> Table:
 def _skipping(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SKIPPING, BenchmarkRecord),
-        command=f"python -m zoo benchmark {SHIPPED}",
+        command=f"aebnas zoo benchmark {SHIPPED}",
     )
     versions, backend = record.provenance["versions"], record.provenance["backend"]
     return Table(
@@ -197,7 +197,7 @@ def _skipping(results: pathlib.Path) -> Table:
 def _contenders(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.COMPARISON, ComparisonRecord),
-        command="python -m reproduce compare",
+        command="aebnas reproduce compare",
     )
     changed = [
         f"{each.text} ({', '.join(f'{k} {v}' for k, v in each.changes.items())})"

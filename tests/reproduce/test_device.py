@@ -200,7 +200,7 @@ def test_two_devices_have_two_fronts(results):
 
 
 def test_a_folder_without_devices_says_what_makes_a_record(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m reproduce device --out"):
+    with pytest.raises(FileNotFoundError, match="aebnas reproduce device --out"):
         tables.table("device", tmp_path)
 
 

@@ -383,7 +383,7 @@ def test_a_search_is_read_without_changing_it(finished):
 
 def test_a_folder_without_a_search_is_no_search(tmp_path):
     for call in (read, record):
-        with pytest.raises(ValueError, match="holds no search.*python -m search run"):
+        with pytest.raises(ValueError, match="holds no search.*aebnas search run"):
             call(tmp_path)
 
 
