@@ -20,20 +20,26 @@ Draw figures from models and records.
   %(prog)s search DIR --out search.pdf
   %(prog)s report DIR aebnas_digits --out report.html"""
 
-MODEL = ("name", {"metavar": "MODEL", "help": "a pretrained name or a folder"})
-DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder of NAME.npz"})
+MODEL = (
+    "name",
+    {"metavar": "MODEL", "help": "name of a pretrained model, or a folder"},
+)
+DATA_DIR = ("--data-dir", {"metavar": "DIR", "help": "folder that holds NAME.npz"})
 
 # What each figure shows, and the arguments of its function; NAME is figures.NAME.NAME.
 FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "frontier": (
-        "accuracy against average MACs of a model's thresholds, and its mean",
+        "accuracy against average MACs of a model's threshold settings, and its mean",
         (MODEL,),
     ),
     "models": (
-        "the pretrained models of a data set beside published networks",
+        "the pretrained models of a data set next to published networks",
         (("data", {"metavar": "DATA", "help": "a data set, such as cifar10"}),),
     ),
-    "exits": ("use and accuracy of a model's exits", (MODEL,)),
+    "exits": (
+        "the share of images that leave at each exit, and its accuracy",
+        (MODEL,),
+    ),
     "network": ("a model: its backbone, its exits and where images leave", (MODEL,)),
     "reliability": (
         "the accuracy of a model's exits against their confidence",
@@ -67,10 +73,18 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         ),
     ),
     "contenders": (
-        "accuracy against average MACs of networks that were trained alike",
-        (("source", {"metavar": "RECORD", "help": "what `reproduce compare` wrote"}),),
+        "accuracy against average MACs of networks trained in the same way",
+        (
+            (
+                "source",
+                {"metavar": "RECORD", "help": "record that `reproduce compare` wrote"},
+            ),
+        ),
     ),
-    "surrogates": ("predictions of the authors' candidates against the truth", ()),
+    "surrogates": (
+        "what surrogates predict for the authors' candidates, against the true values",
+        (),
+    ),
 }
 
 
@@ -86,7 +100,7 @@ def commands() -> CommandLine:
             required=True,
             type=pathlib.Path,
             metavar="FILE",
-            help=".png, .svg or .pdf",
+            help="file to write: .png, .svg or .pdf",
         )
         add_load(sub)
     report.add(found)
@@ -108,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands().run(arguments)
     except ModuleNotFoundError as error:
         print(
-            f'figures: {error}; pip install ".[figures,search]" brings everything.',
+            f'figures: {error}; pip install ".[figures,search]" installs what figures '
+            "need.",
             file=sys.stderr,
         )
         return 1

@@ -22,7 +22,7 @@ def surrogates(out: str | os.PathLike, record: str | os.PathLike = RECORD) -> No
 
     Args:
         out: File to write: .png, .svg or .pdf.
-        record: What `python -m reproduce surrogates --out` wrote.
+        record: What `aebnas reproduce surrogates --out` wrote.
 
     Raises:
         ValueError: The record is another one.

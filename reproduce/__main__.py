@@ -13,11 +13,11 @@ DESCRIPTION = """\
 Reproduce the paper: experiments, their records, and tables made from them.
 
   %(prog)s list                          list the experiments
-  %(prog)s table cifar10                 show published beside measured results
+  %(prog)s table cifar10                 show published results next to ours
   %(prog)s run cifar10_aebnas --scale smoke
   %(prog)s verify                        recompute what follows from the records
 
-Start `run` again after an interruption with the same arguments: it continues."""
+If `run` is interrupted, repeat the command: it continues."""
 LIBRARIES = ("keras_tuner", "pymoo", "scipy")  # what searches and their records need
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         print(
             f"reproduce: {', '.join(missing)} cannot be imported; "
-            'pip install ".[search]" brings what searches and their records need.',
+            'pip install ".[search]" installs what searches and their records need.',
             file=sys.stderr,
         )
         return 1

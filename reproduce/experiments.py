@@ -62,7 +62,8 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(
-        "4 candidates on digits instead of the experiment's data: does it run?",
+        "4 candidates, on digits instead of the experiment's data, to check that "
+        "everything works",
         trials=4,
         initial_trials=2,
         batch_size=2,
@@ -81,7 +82,7 @@ SCALES = {
         same_training=True,
     ),
     "inherited": Scale(
-        "the paper's 340 candidates, of 32 pixels and with weights inherited from a "
+        "the paper's 340 candidates, at 32 pixels and with weights inherited from a "
         "supernet, and 5 epochs of training for the one that is reported",
         trials=340,
         initial_trials=100,

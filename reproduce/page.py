@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reproduce import tables
 from reproduce.records import RESULTS
 
-COMMAND = "python -m reproduce results-page --out docs/results.md"
+COMMAND = "aebnas reproduce results-page --out docs/results.md"
 SCORED = ("system", "accuracy (%)", "average MACs (M, aebnas)", "seeds", "score")
 
 
@@ -40,7 +40,7 @@ SECTIONS = (
         "images held out from the training split. The column epochs counts only the "
         "last stage of training: the medium model and the two large models were "
         "trained in stages, and we knew the test accuracy when we decided to train "
-        "further. `python -m zoo show NAME` prints the details: every exit, the data "
+        "further. `aebnas zoo show NAME` prints the details: every exit, the data "
         "and its fingerprint, recipe, seed and versions.",
         "models",
     ),
@@ -48,7 +48,7 @@ SECTIONS = (
         "Test pictures that are JPEG copies",
         "In the copy of CIFAR-10 used here, 32 of the 10,000 test pictures are JPEG "
         "copies of the originals. The table shows each model with and without these "
-        "pictures (`python -m reproduce exact`):",
+        "pictures (`aebnas reproduce exact`):",
         "pixel_exact",
     ),
     Section(
@@ -70,44 +70,45 @@ SECTIONS = (
     Section(
         "Speed of skipping",
         "Images per second of `predict_early` and of the full network, measured "
-        "alternately (`python -m zoo benchmark aebnas_cifar10_small`). The last two "
-        "columns compare the measured speed-up with the speed-up that the times of "
-        "the network's segments allow, and with the one that MACs alone predict.",
+        "alternately (`aebnas zoo benchmark aebnas_cifar10_small`). The last two "
+        "columns compare the measured speed-up with the speed-up that the times of the "
+        "network's segments (its parts from exit to exit) allow, and with the one that "
+        "MACs alone predict.",
         "skipping",
     ),
     Section(
         "Models on a device",
-        "Exported models on the test split (`python -m reproduce device`). They were "
+        "Exported models on the test split (`aebnas reproduce device`). They were "
         "exported with the validation images. Equal exits is the share of the images "
         "that leave at the same exit as with `predict_early`, and equal labels the "
         "share that get the same label. Tuned means with the thresholds that the "
-        "export chose on the validation images, within the model's average MACs on "
-        "them.",
+        "export chose on the validation images, at no more average MACs than the "
+        "model's own thresholds need on them.",
         "device_agreement",
     ),
     Section(
         "Latency on a device",
         "How long the same exports take on one thread. The segments are timed on one "
         "image. The time of an image under the exit rule is the mean over the exits, "
-        "weighted by the shares of the test images that leave there. In the last "
-        "column the network has no exits but the final one: a static network of about "
-        "the same accuracy, in the same format. All formats of a model took turns in "
-        "one process. The table shows the 10th percentile of the CPU time, which "
-        "other work on the machine hardly affects. Resizing images is not included.",
+        "weighted by the shares of the test images that leave there. The last column "
+        "is for the network without its early exits: a static network of about the "
+        "same accuracy, in the same format. All formats of a model took turns in one "
+        "process. The table shows the 10th percentile of the CPU time, which other "
+        "work on the machine hardly affects. Resizing images is not included.",
         "device_latency",
     ),
     Section(
-        "Two devices, two fronts",
+        "Two latency tables, two fronts",
         "The candidates of the search that found `aebnas_cifar10_small`, with the "
         "latencies that two latency tables of the same machine predict for them "
-        "(`python -m search latency-table`).",
+        "(`aebnas search latency-table`).",
         "latency_fronts",
     ),
     Section(
         "Fine-tuning",
         "A pretrained model and the same network with random weights. Both got new "
         "classifiers and were trained on the digits with Keras's Adam optimiser "
-        "(`python -m reproduce finetune`):",
+        "(`aebnas reproduce finetune`):",
         "finetune",
     ),
     Section(
@@ -121,14 +122,14 @@ SECTIONS = (
         "ones. Only the order can be compared, and three seeds are too few to separate "
         "methods with similar scores. NACHOS is trained like the others here, so all "
         "that remains of it is a limit in place of the target. "
-        "`python -m reproduce table cifar10` shows published figures next to these.",
+        "`aebnas reproduce table cifar10` shows published figures next to these.",
         "searches",
         SCORED,
     ),
     Section(
         "The same searches, with thresholds chosen in the same way",
-        "This table shows how much of the difference between the methods is due to "
-        "their thresholds.",
+        "This table shows how much of the difference between the methods is due to how "
+        "they choose thresholds.",
         "thresholds",
     ),
     Section(
@@ -143,9 +144,9 @@ SECTIONS = (
     Section(
         "Search methods on digits",
         "Does a search beat random candidates? Candidates are trained for 2 epochs on "
-        "640 digits at resolution 32, without a target. For each seed, all methods "
-        "start from the same random candidates. The table shows the hypervolume of "
-        "error and average MACs (`python -m reproduce oracles`):",
+        "640 digits at a resolution of 32 pixels, without a target. For each seed, all "
+        "methods start from the same random candidates. The table shows the "
+        "hypervolume of error and average MACs (`aebnas reproduce oracles`):",
         "oracles",
     ),
     Section(
@@ -155,14 +156,14 @@ SECTIONS = (
         "does not change. `aebnas` and `random` may place up to three exits at twelve "
         "places; `aebnas 240` is the same search with more candidates, for one seed. "
         "`by hand` has the places and the fixed heads of the pretrained model, "
-        "`default` the same places with linear heads; both try all eight ways to use "
-        "them or not. The hypervolume is that of error and average MACs.",
+        "`default` the same places with linear heads; both try all eight combinations "
+        "of these exits. The hypervolume is that of error and average MACs.",
         "exits",
     ),
     Section(
         "Surrogates",
         "Surrogates predict each of the 32 candidates in the authors' archive from the "
-        "other 31 (`python -m reproduce surrogates`):",
+        "other 31 (`aebnas reproduce surrogates`):",
         "surrogates",
         (
             *("surrogate", "kind", "candidates", "target", "RMSE", "Spearman"),
@@ -185,7 +186,7 @@ def render(results: str | os.PathLike = RESULTS) -> str:
     parts = [
         "# Results",
         "This page is generated from the records in `reproduce/results` by "
-        f"`{COMMAND}`; do not edit it by hand. `python -m reproduce verify` recomputes "
+        f"`{COMMAND}`; do not edit it by hand. `aebnas reproduce verify` recomputes "
         "everything that follows from the records.",
     ]
     for section in SECTIONS:

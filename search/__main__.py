@@ -17,7 +17,7 @@ Search for early-exit networks: error against average MACs.
   %(prog)s front DIR                       show what it found
   %(prog)s front DIR --max-macs 1.5e6 --export my_model
 
-Start `run` again after an interruption with the same arguments: it continues."""
+If `run` is interrupted, repeat the command: it continues."""
 
 
 def commands() -> CommandLine:
@@ -26,7 +26,7 @@ def commands() -> CommandLine:
         "search",
         DESCRIPTION,
         errors=(ValueError, OSError, RuntimeError, FloatingPointError),
-        interrupted="interrupted; the same command continues.",
+        interrupted="interrupted; repeat the command to continue.",
         keras=True,
     )
     for module in (run, front, benchmark, supernet, latency_table):

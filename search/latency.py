@@ -264,7 +264,7 @@ def part_sums(
         for part in segment:
             if part.name not in times:
                 raise ValueError(
-                    f"The latency table has no {part.name!r}; make it anew."
+                    f"The latency table has no {part.name!r}; make a new table."
                 )
         sums.append(sum(times[part.name] for part in segment))
     return np.cumsum(sums)

@@ -52,7 +52,7 @@ def started(directory: str | os.PathLike) -> StartedSearch:
     if not path.is_file():
         raise ValueError(
             f"{directory} holds no search: there is no {STARTED} in it. "
-            "`python -m search run --directory DIR` writes one."
+            "`aebnas search run --directory DIR` writes one."
         )
     return records.read(path, StartedSearch, assume=StartedSearch)
 

@@ -245,8 +245,8 @@ def _check_latency(settings: Settings) -> None:
         )
     if settings.backbone is not None:
         raise ValueError(
-            "A latency_table is for networks of the paper's space, not for exits on a "
-            "backbone; measure with a runtime."
+            "A latency_table is for networks of the paper's search space, not for "
+            "exits on a backbone; measure with a runtime."
         )
 
 

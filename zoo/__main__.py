@@ -9,7 +9,7 @@ from zoo.commands import benchmark, deploy, models, run, train
 from zoo.terminal import CommandLine
 
 DESCRIPTION = """\
-Early-exit networks: image classifiers that answer easy images part-way through.
+Early-exit networks: image classifiers that stop early on easy images.
 
   %(prog)s list                             list the pretrained models
   %(prog)s show aebnas_digits               show a model's card

@@ -157,8 +157,8 @@ def load(
         return from_folder(path, **given)
     if given:
         raise ValueError(
-            f"{name} is no folder of pictures; {' and '.join(given)} can be chosen "
-            "only for one."
+            f"{name} is not a folder of pictures; {' and '.join(given)} can only be "
+            "chosen for such a folder."
         )
     if path is not None:
         if path.stem in built_in_data.IN_FILES:

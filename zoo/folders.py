@@ -209,7 +209,7 @@ def _of_classes(
         name = _normal(each.name)
         if name not in classes:
             raise ValueError(
-                f"{each} is no class of the training pictures; expected "
+                f"{each} is not one of the classes of the training pictures; expected "
                 f"{', '.join(classes)}."
             )
         try:

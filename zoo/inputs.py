@@ -233,4 +233,4 @@ def _as_array(value: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError as error:  # rows of several lengths
-        raise ValueError(f"{name} are no array: {error}.") from error
+        raise ValueError(f"{name} are not an array: {error}.") from error

@@ -184,7 +184,7 @@ def from_dict(
     """
     if not isinstance(data, dict):
         raise ValueError(
-            f"{where} is no record: it holds a {type(data).__name__}, expected an "
+            f"{where} is not a record: it holds a {type(data).__name__}; expected an "
             "object."
         )
     known = [kind for kind in _KINDS.values() if not kinds or kind.record in kinds]

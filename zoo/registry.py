@@ -43,7 +43,7 @@ __all__ = [
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
 STALE = (
-    "The model was trained after its thresholds were chosen: choose them anew with "
+    "The model was trained after its thresholds were chosen: choose new ones with "
     "`model.tune(images, labels)`."
 )
 PACKAGE = "aebnas"  # under which Keras knows the classes of this package

@@ -231,7 +231,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="first run a Python file of your own, such as one that registers a head "
+        help="Python file of your own to run first, such as one that registers a head "
         "or a data set; may be repeated",
     )
 
@@ -259,7 +259,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="folder of NAME.npz or of tensorflow-datasets "
+        help="folder that holds NAME.npz or the data of tensorflow-datasets "
         "(default: the environment variable AEBNAS_DATA_DIR)",
     )
 
@@ -270,8 +270,8 @@ def add_size(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=int,
         metavar="PIXELS",
-        help="height and width that a folder's pictures are resized to (default: 128; "
-        "for a model that was saved with such a folder, the size it had then)",
+        help="height and width that a folder's pictures are resized to (default: 128, "
+        "or the size recorded with the model that is run)",
     )
 
 
@@ -282,7 +282,7 @@ def add_no_flip(parser: argparse.ArgumentParser) -> None:
         dest="flip",
         action="store_false",
         default=None,
-        help="do not mirror the images of a folder of pictures, as for text",
+        help="do not mirror a folder's pictures in training, such as pictures of text",
     )
 
 

@@ -25,7 +25,7 @@ def add(commands: CommandLine) -> None:
         help="folder or record of a search; name, folder or record of a model",
     )
     command.add_argument(
-        "--out", required=True, type=pathlib.Path, metavar="FILE", help="HTML file"
+        "--out", required=True, type=pathlib.Path, metavar="FILE", help="file to write"
     )
     command.add_argument(
         "--watch",

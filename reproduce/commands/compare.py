@@ -23,10 +23,11 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "compare",
         compare,
-        "Train early-exit networks and static ones alike, and compare them.",
-        "After an interruption, repeat the command to continue. Several processes can\n"
-        "work in one directory, each with other networks or seeds; at the end, --out\n"
-        "measures latencies (with nothing else running) and writes the record.",
+        "Train early-exit networks and static ones in the same way, and compare them.",
+        "If it is interrupted, repeat the command to continue. Several processes can\n"
+        "work in the same directory, each on different networks or seeds. At the end,\n"
+        "run the command with --out, while nothing else is running: it measures\n"
+        "latencies and writes the record.",
         keras=True,
     )
     sub.add_argument(
@@ -34,26 +35,34 @@ def add(commands: CommandLine) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="which networks, see reproduce/contenders.py (default: all)",
+        help="networks to train; see reproduce/contenders.py (default: all)",
     )
-    sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    sub.add_argument("--data", default="cifar10", help="(default: cifar10)")
+    sub.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        help="random seeds (default: 1 2 3)",
+    )
+    sub.add_argument("--data", default="cifar10", help="data set (default: cifar10)")
     add_data_dir(sub)
     sub.add_argument(
-        "--images", type=int, default=10_000, help="to train on (default: 10000)"
+        "--images", type=int, default=10_000, help="images to train on (default: 10000)"
     )
-    sub.add_argument("--epochs", type=int, default=12, help="(default: 12)")
+    sub.add_argument(
+        "--epochs", type=int, default=12, help="epochs of training (default: 12)"
+    )
     sub.add_argument(
         "--directory",
         type=pathlib.Path,
         default=pathlib.Path("comparison"),
         metavar="DIR",
-        help="folder of the trainings (default: comparison)",
+        help="folder for the trainings (default: comparison)",
     )
     sub.add_argument(
         "--finished",
         action="store_true",
-        help="train nothing; take the trainings that are at their end",
+        help="train nothing; use only the trainings that are finished",
     )
     shared.add_out(sub, "measure latencies, and write the record")
     add_load(sub)

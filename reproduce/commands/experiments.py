@@ -28,22 +28,27 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "run",
         run,
-        "Run an experiment, or continue it; writes one record.",
-        "Start it again after an interruption with the same arguments: it continues.",
+        "Run an experiment and write its record, or continue it.",
+        "If it is interrupted, repeat the command to continue.",
         keras=True,
     )
-    sub.add_argument("experiment", metavar="NAME", help="see `list`")
-    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    sub.add_argument("--scale", choices=tuple(SCALES), default="reduced")
+    sub.add_argument("experiment", metavar="NAME", help="an experiment; see `list`")
+    sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
+    sub.add_argument(
+        "--scale",
+        choices=tuple(SCALES),
+        default="reduced",
+        help="how large a search to run; see `list` (default: reduced)",
+    )
     add_data_dir(sub)
     sub.add_argument(
         "--directory",
         type=pathlib.Path,
         default=pathlib.Path("runs"),
-        help="where searches are kept, to continue them (default: runs)",
+        help="folder for the searches, which lets them continue (default: runs)",
     )
     shared.add_results(
-        sub, pathlib.Path("results"), "where records go (default: results)"
+        sub, pathlib.Path("results"), "folder for the records (default: results)"
     )
 
 

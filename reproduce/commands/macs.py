@@ -9,7 +9,9 @@ from zoo.terminal import CommandLine, add_json, print_json, print_table
 
 def add(commands: CommandLine) -> None:
     """Declare the command."""
-    sub = commands.command("macs", macs, "Compare our MACs with the authors' archive.")
+    sub = commands.command(
+        "macs", macs, "Compare our count of MACs with the authors' archive."
+    )
     add_json(sub)
 
 

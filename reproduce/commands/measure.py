@@ -22,12 +22,24 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "finetune",
         finetune,
-        "Fine-tune a pretrained model and a random one on digits, and compare.",
+        "Compare pretrained with random weights as a start for training on digits.",
         keras=True,
     )
-    sub.add_argument("--model", default="aebnas_cifar10_small")
-    sub.add_argument("--epochs", type=int, default=3, help="(default: 3)")
-    sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    sub.add_argument(
+        "--model",
+        default="aebnas_cifar10_small",
+        help="pretrained model (default: aebnas_cifar10_small)",
+    )
+    sub.add_argument(
+        "--epochs", type=int, default=3, help="epochs of training (default: 3)"
+    )
+    sub.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        help="random seeds (default: 1 2 3)",
+    )
     shared.add_out(sub)
     add_json(sub)
 
@@ -46,15 +58,15 @@ def add(commands: CommandLine) -> None:
         device,
         "Measure models on this device: size, agreement, accuracy, latency by format.",
         "Exports each model, runs it on the test split of its data set, and times all\n"
-        "formats in turns, beside the same network without exits but the final one.\n"
-        "Writes a record DIR/NAME.json each. See docs/deploy.md.",
+        "formats in turns, next to the same network without its early exits. With\n"
+        "--out, it writes a record DIR/NAME.json for each model. See docs/deploy.md.",
         keras=True,
     )
     sub.add_argument(
         "models",
         nargs="*",
         metavar="NAME",
-        help="pretrained names or folders (default: every pretrained model)",
+        help="names of pretrained models, or folders (default: every pretrained model)",
     )
     sub.add_argument(
         "--formats",
@@ -65,12 +77,12 @@ def add(commands: CommandLine) -> None:
     )
     add_data_dir(sub)
     sub.add_argument(
-        "--out", type=pathlib.Path, metavar="DIR", help="also write records there"
+        "--out", type=pathlib.Path, metavar="DIR", help="also write records to DIR"
     )
     sub.add_argument(
         "--update",
         action="store_true",
-        help="also note it in the models' records and cards",
+        help="also add the measurements to the models' own records and cards",
     )
     add_json(sub)
 
@@ -85,23 +97,31 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "ranking",
         ranking,
-        "Compare accuracies inherited from a supernet with those of training.",
-        "After an interruption, repeat the command to continue.",
+        "Compare accuracies with a supernet's weights and after training.",
+        "If it is interrupted, repeat the command to continue.",
         keras=True,
     )
     sub.add_argument("supernet", help="name, folder or file of a supernet")
-    sub.add_argument("--data", default="cifar10", help="(default: cifar10)")
+    sub.add_argument("--data", default="cifar10", help="data set (default: cifar10)")
     add_data_dir(sub)
-    sub.add_argument("--networks", type=int, default=12, help="(default: 12)")
     sub.add_argument(
-        "--epochs", type=int, default=15, help="of the long training (default: 15)"
+        "--networks",
+        type=int,
+        default=12,
+        help="number of random networks (default: 12)",
     )
-    sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    sub.add_argument(
+        "--epochs",
+        type=int,
+        default=15,
+        help="epochs of the long training (default: 15)",
+    )
+    sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     sub.add_argument(
         "--directory",
         default="ranking",
         metavar="DIR",
-        help="folder of the trainings (default: ranking)",
+        help="folder for the trainings (default: ranking)",
     )
     shared.add_out(sub)
     add_json(sub)

@@ -22,15 +22,20 @@ def add(commands: CommandLine) -> None:
         "pixel_exact, device, device_agreement, device_latency, latency_fronts, and\n"
         "those that a file given by --load registers.",
     )
-    sub.add_argument("table", metavar="NAME")
-    sub.add_argument("--format", choices=FORMATS, default="markdown")
+    sub.add_argument("table", metavar="NAME", help="one of the names above")
+    sub.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="markdown",
+        help="format of the table (default: markdown)",
+    )
     shared.add_results(sub)
     add_json(sub)
 
     sub = commands.command(
         "results-page",
         results_page,
-        "Print the page docs/results.md, from the records.",
+        "Print the page docs/results.md, made from the records.",
     )
     shared.add_results(sub)
     shared.add_out(sub, "write it")

@@ -15,7 +15,7 @@ from zoo.cards import DEVICE_COLUMNS, device_rows, million, percent
 from zoo.device_record import DeviceRecord, name_of
 
 SEARCH = "searches/cifar10_small.json"
-COMMAND = "python -m reproduce device"
+COMMAND = "aebnas reproduce device"
 
 
 def _found(results: pathlib.Path) -> list[DeviceRecord]:
@@ -79,8 +79,7 @@ def _latency(results: pathlib.Path) -> Table:
             *("an image in batches of 256, ms", "an image without exits, ms"),
         ),
         rows,
-        f"{', '.join(processors)}. Accuracy without exits but the final one, in Keras: "
-        f"{static}.",
+        f"{', '.join(processors)}. Accuracy without early exits, in Keras: {static}.",
     )
 
 
@@ -100,7 +99,7 @@ def _fronts(results: pathlib.Path) -> Table:
     if len(tables) < 2:
         raise FileNotFoundError(
             f"There are {len(tables)} latency tables in {results / records.TABLES}; "
-            "expected two. `python -m search latency-table --out FILE` makes one."
+            "expected two. `aebnas search latency-table --out FILE` makes one."
         )
     search = zoo_records.read(results / SEARCH, SearchRecord)
     candidates = [
@@ -127,15 +126,16 @@ def _fronts(results: pathlib.Path) -> Table:
     ]
     both = len(set.intersection(*fronts))
     made = "; ".join(
-        f"{name}: error {table.error:.1%} on {table.checked_on} networks"
+        f"{name}, {100 * table.error:.1f} % on {table.checked_on} networks"
         for name, table in zip(names, tables)
     )
     return Table(
         ("trial", "error", "average MACs", *(f"{name}, ms" for name in names)),
         rows,
-        f"Of {len(candidates)} candidates; an asterisk marks the front of error and "
-        f"that latency. {both} are on both fronts. Mean absolute error of the tables "
-        f"themselves: {made}.",
+        f"Of {len(candidates)} candidates, the table shows those on a front. An "
+        f"asterisk marks the front of error and that latency; {both} are on both "
+        "fronts. Mean absolute error of the latencies that the tables predict: "
+        f"{made}.",
     )
 
 

@@ -29,7 +29,7 @@ from zoo.cards import million, percent
 def _surrogates(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SURROGATES, SurrogateQualityRecord),
-        command="python -m reproduce surrogates",
+        command="aebnas reproduce surrogates",
     )
     theirs = published.SURROGATE
     rows = [
@@ -51,7 +51,7 @@ def _surrogates(results: pathlib.Path) -> Table:
                 *(f"{x:.3f}" for x in (found.rmse, found.spearman, found.kendall)),
                 difference if row.target == "error" else "",
                 str(record.seed),
-                "each from all others; `python -m reproduce surrogates`",
+                "each from all others; `aebnas reproduce surrogates`",
             )
         )
     return Table(
@@ -108,7 +108,7 @@ def _exits(results: pathlib.Path) -> Table:
 def _finetune(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.FINETUNE, FinetuneRecord),
-        command="python -m reproduce finetune",
+        command="aebnas reproduce finetune",
     )
     return Table(
         ("initial weights", "epochs", "seeds", "test accuracy", "spread"),
@@ -132,7 +132,7 @@ def _finetune(results: pathlib.Path) -> Table:
 def _pixel_exact(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.PIXEL_EXACT, PixelExactRecord),
-        command="python -m reproduce exact",
+        command="aebnas reproduce exact",
     )
     return Table(
         ("model", "test pictures", "accuracy", "average MACs"),
@@ -152,7 +152,7 @@ def _pixel_exact(results: pathlib.Path) -> Table:
 def _ranking(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.RANKING, RankingRecord),
-        command="python -m reproduce ranking",
+        command="aebnas reproduce ranking",
     )
     return Table(
         ranking.COLUMNS,
@@ -162,15 +162,15 @@ def _ranking(results: pathlib.Path) -> Table:
         f"a search's candidate (2 epochs on {record.short_images:,} images) and after "
         f"{record.recipe['epochs']} epochs on all images. How well do the first two, "
         "and the MACs alone, rank the networks as the long training does? Exit: the "
-        f"final one, or the mean of all. There are {ranking.BANDS} bands, with equally "
-        "many networks in each.",
+        f"final one, or the mean of all. There are {ranking.BANDS} bands, each with "
+        "the same number of networks.",
     )
 
 
 def _skipping(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SKIPPING, BenchmarkRecord),
-        command=f"python -m zoo benchmark {SHIPPED}",
+        command=f"aebnas zoo benchmark {SHIPPED}",
     )
     versions, backend = record.provenance["versions"], record.provenance["backend"]
     return Table(
@@ -197,7 +197,7 @@ def _skipping(results: pathlib.Path) -> Table:
 def _contenders(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.COMPARISON, ComparisonRecord),
-        command="python -m reproduce compare",
+        command="aebnas reproduce compare",
     )
     changed = [
         f"{each.text} ({', '.join(f'{k} {v}' for k, v in each.changes.items())})"
@@ -212,13 +212,14 @@ def _contenders(results: pathlib.Path) -> Table:
         f"{record.data.name} after {record.recipe['epochs']} epochs on "
         f"{record.images:,} images, mean ± sample standard deviation over the seeds."
         f"{alike} are trained by the same recipe. MACs (standard) and time are "
-        "averages per image, of the cheapest setting of the thresholds and of the "
-        "dearest. "
+        "averages per image, for the cheapest and for the most expensive threshold "
+        "setting. "
         "Settings are chosen on the validation split; the accuracy at a cost lies on "
         "the line between the two measured settings around it, and a network that "
-        "cannot spend so much keeps the accuracy of its dearest setting. A dash: the "
-        f"cheapest one costs more. Times are those of the exported "
-        f"{record.latency.runtime} segments, one image at a time, by one thread of "
+        "cannot spend so much keeps the accuracy of its most expensive setting. A dash "
+        "means that even the cheapest setting costs more. Times are those of the "
+        f"exported {record.latency.runtime} segments, one image at a time, on one "
+        "thread of "
         f"{record.latency.provenance.get('processor', 'an unknown processor')}.",
     )
 

@@ -55,7 +55,7 @@ def register(name: str, function: Callable[[pathlib.Path], Table]) -> None:
     """Add a table.
 
     Args:
-        name: What `python -m reproduce table NAME` calls it.
+        name: What `aebnas reproduce table NAME` calls it.
         function: Makes it from a folder of records, laid out as `reproduce.records`
             says.
 

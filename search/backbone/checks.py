@@ -21,7 +21,7 @@ def check_backbone(settings: Settings, method: Method) -> None:
     for name in FOREIGN:
         if getattr(settings, name, None) is not None:
             raise ValueError(
-                f"{name} is given, and so is a backbone, which brings its own weights; "
+                f"{name} is given, and so is a backbone, which has its own weights; "
                 "leave one of them out."
             )
     if method.space or method.recipe:
@@ -29,14 +29,14 @@ def check_backbone(settings: Settings, method: Method) -> None:
 
         usable = [m.name for m in METHODS.values() if not (m.space or m.recipe)]
         raise ValueError(
-            f"The method {method.name} is one for the paper's space; with a backbone, "
-            f"choose from {', '.join(usable)}."
+            f"The method {method.name} is for the paper's search space; with a "
+            f"backbone, choose from {', '.join(usable)}."
         )
     for name in settings.space:
         if name not in inspect.signature(ExitSpace).parameters:
             raise ValueError(
-                f"{name} is an option of the paper's space; with a backbone, leave it "
-                f"out, or choose from {', '.join(EXIT_OPTIONS)}."
+                f"{name} is an option of the paper's search space; with a backbone, "
+                f"leave it out, or choose from {', '.join(EXIT_OPTIONS)}."
             )
     if settings.recipe != HEADS_RECIPE:
         raise ValueError(

@@ -14,7 +14,10 @@ def add(commands: CommandLine) -> None:
     summary = "Time an iteration of the search, without training."
     command = commands.command("benchmark", run, summary)
     command.add_argument(
-        "--trials", type=int, default=340, help="on record (default: 340)"
+        "--trials",
+        type=int,
+        default=340,
+        help="completed trials that the iteration starts from (default: 340)",
     )
     add_json(command)
 
@@ -46,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         return print_json([to_dict(each) for each in results])
     print_table(
-        ("surrogate", "trials on record", "seconds per iteration"),
+        ("surrogate", "completed trials", "seconds per iteration"),
         [[r.surrogate, str(r.trials), f"{r.seconds:.2f}"] for r in results],
     )
 

@@ -17,18 +17,22 @@ LATENCY = "latency_ms"
 
 def add(commands: CommandLine) -> None:
     """Declare the command."""
-    summary = "Read what a search found, also while it is running."
+    summary = "Show what a search has found, even while it is running."
     command = commands.command("front", run, summary)
     command.add_argument(
         "directory", type=pathlib.Path, help="folder of a search, or its record"
     )
-    command.add_argument("--fine", action="store_true", help="every threshold setting")
+    command.add_argument(
+        "--fine",
+        action="store_true",
+        help="show the front of all threshold settings, not only the tuned ones",
+    )
     member = command.add_mutually_exclusive_group()
     member.add_argument(
         "--max-macs",
         type=float,
         metavar="N",
-        help="only the most accurate setting of at most N average MACs",
+        help="show only the most accurate setting of at most N average MACs",
     )
     member.add_argument(
         "--max",
@@ -36,26 +40,29 @@ def add(commands: CommandLine) -> None:
         action="append",
         default=[],
         metavar=("METRIC", "N"),
-        help="only the most accurate member with at most N of a metric, such as --max "
-        "latency_ms 2; may be repeated",
+        help="show only the most accurate member with at most N of a metric, such as "
+        "--max latency_ms 2; may be repeated",
     )
-    member.add_argument("--trial", metavar="ID", help="only this trial")
+    member.add_argument("--trial", metavar="ID", help="show only this trial")
     command.add_argument(
         "--export",
         type=pathlib.Path,
         metavar="FOLDER",
-        help="write a member as a model for zoo.load: that of --trial, --max or "
-        "--max-macs",
+        help="write the member that --trial, --max or --max-macs chooses as a model "
+        "for zoo.load",
     )
     command.add_argument(
         "--architecture",
         type=pathlib.Path,
         metavar="FILE",
-        help="write a member's architecture as JSON for `python -m zoo train`, exits "
-        "that its thresholds switch off left out",
+        help="write that member's architecture as JSON for `zoo train`, without the "
+        "exits that its thresholds switch off",
     )
     command.add_argument(
-        "--data-dir", type=pathlib.Path, metavar="DIR", help="to measure the export"
+        "--data-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="folder of the data set, on which --export measures the model",
     )
     command.add_argument("--csv", action="store_true", help="print CSV")
     add_load(command)

@@ -22,13 +22,13 @@ The table predicts the latency of every network of the search space:
   search run --objectives error latency_ms --latency-table table.json ...
 
 It holds how long each block and each module of a branch takes, exported for the
-runtime, and how their sum becomes the time of a network, found on some random
-networks. It takes about half a minute per resolution."""
+runtime, and two numbers that turn the sum into the time of a network. They are fitted
+to random networks. Making a table takes about half a minute per resolution."""
 
 
 def add(commands: CommandLine) -> None:
     """Declare the command."""
-    summary = "Time the parts of networks on this device, for `run --latency-table`."
+    summary = "Time the parts of networks here, for `search run --latency-table`."
     sub = commands.command("latency-table", run, summary, DETAILS)
     sub.add_argument(
         "--out", type=pathlib.Path, required=True, metavar="FILE", help="file to write"
@@ -37,17 +37,27 @@ def add(commands: CommandLine) -> None:
         "--runtime", default="litert", help="litert or onnx (default: litert)"
     )
     sub.add_argument("--quantization", help="float16 or dynamic (default: none)")
-    sub.add_argument("--threads", type=int, default=1, metavar="N", help="(default: 1)")
+    sub.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of threads (default: 1)",
+    )
     sub.add_argument(
         "--resolutions",
         type=int,
         nargs="+",
         default=RESOLUTIONS,
         metavar="R",
-        help="of the networks, in pixels (default: all)",
+        help="resolutions of the networks, in pixels (default: all)",
     )
     sub.add_argument(
-        "--classes", type=int, default=10, metavar="N", help="(default: 10)"
+        "--classes",
+        type=int,
+        default=10,
+        metavar="N",
+        help="number of classes (default: 10)",
     )
     sub.add_argument(
         "--networks",
@@ -57,7 +67,7 @@ def add(commands: CommandLine) -> None:
         help="random networks to time as a whole (default: 12)",
     )
     sub.add_argument(
-        "--seed", type=int, default=0, help="of these networks (default: 0)"
+        "--seed", type=int, default=0, help="seed of these networks (default: 0)"
     )
     add_load(sub)
     add_json(sub)

@@ -69,7 +69,13 @@ def add(commands: CommandLine) -> None:
     option("method", str, "one of the methods above", metavar="NAME")
     option("trials", int, "candidates to train")
     option("target_macs", float, "average MACs to aim at, such as 2.44e6")
-    option("convention", str, "how MACs are counted", choices=CONVENTIONS)
+    option(
+        "convention",
+        str,
+        "how MACs are counted: as in the literature (standard) or as the authors' "
+        "tools do (aebnas)",
+        choices=CONVENTIONS,
+    )
     option("seed", int, "random seed")
     option(
         "initial_trials",
@@ -83,15 +89,15 @@ def add(commands: CommandLine) -> None:
     command.add_argument(
         "--objectives", nargs="+", metavar="METRIC", help="metrics to improve"
     )
-    for flag, limit in (("--max", "largest"), ("--min", "least")):
+    for flag, limit in (("--max", "largest"), ("--min", "smallest")):
         command.add_argument(
             flag,
             nargs=2,
             action="append",
             default=[],
             metavar=("METRIC", "N"),
-            help=f"{limit} allowed value, such as {flag} parameters 3e6; may be "
-            "repeated",
+            help=f"{limit} allowed value of a metric, such as {flag} parameters 3e6; "
+            "may be repeated",
         )
     command.add_argument(
         "--resolutions",
@@ -106,13 +112,13 @@ def add(commands: CommandLine) -> None:
         nargs="*",
         choices=range(1, EXIT_POSITIONS + 1),
         metavar="S",
-        help="stages 1..4 that an exit may follow; give none for static networks",
+        help="stages, 1 to 4, that an exit may follow; name none for static networks",
     )
     command.add_argument(
         "--backbone",
         metavar="MODEL",
-        help="search for exits on this trained model, whose weights do not change: a "
-        "pretrained name, a folder or a .keras file",
+        help="search for exits on this trained model, whose weights do not change: "
+        "name of a pretrained model, folder or .keras file",
     )
     command.add_argument(
         "--places",
@@ -131,11 +137,15 @@ def add(commands: CommandLine) -> None:
         "--max-exits",
         type=int,
         metavar="N",
-        help=f"with --backbone: the most exits of a candidate (default: {MAX_EXITS})",
+        help="with --backbone: largest number of exits of a candidate (default: "
+        f"{MAX_EXITS})",
     )
     option("recipe", str, "training recipe", choices=("short", "paper", "long"))
-    for name, kind in (("epochs", int), ("learning_rate", float)):
-        option(name, kind, "(default: the recipe's)")
+    for name, kind, text in (
+        ("epochs", int, "passes over the training images"),
+        ("learning_rate", float, "peak learning rate"),
+    ):
+        option(name, kind, f"{text} (default: the recipe's)")
     command.add_argument(
         "--train-batch-size",
         type=int,
@@ -163,8 +173,9 @@ def add(commands: CommandLine) -> None:
     option(
         "supernet",
         str,
-        "name, file or folder of a supernet; candidates inherit its weights and are "
-        "not trained, and --train-images sets the number of images to calibrate them",
+        "name, file or folder of a supernet: candidates inherit its weights instead of "
+        "being trained, and --train-images sets how many images their "
+        "batch-normalisation statistics are computed from",
     )
     command.add_argument(
         "--cache",

@@ -34,12 +34,18 @@ def add(commands: CommandLine) -> None:
         text = f"{text} (default: {default})"
         sub.add_argument(flag, type=kind, default=default, help=text)
 
-    option("--alone", int, 30, "epochs of the largest network alone; 0 with --initial")
-    option("--alone-rate", float, 0.1, "learning rate in the epochs of --alone")
-    option("--together", int, 40, "epochs of all sub-networks together, after them")
-    option("--together-rate", float, 0.05, "learning rate in the epochs of --together")
+    option(
+        "--alone",
+        int,
+        30,
+        "epochs of the largest network alone, the first phase; 0 to skip it, with "
+        "--initial",
+    )
+    option("--alone-rate", float, 0.1, "peak learning rate of the first phase")
+    option("--together", int, 40, "epochs of all sub-networks, the second phase")
+    option("--together-rate", float, 0.05, "peak learning rate of the second phase")
     option("--ramp", float, 3.0, "epochs until --together-rate is reached")
-    option("--subnets", int, 2, "random sub-networks in a step")
+    option("--subnets", int, 2, "random sub-networks in a step of the second phase")
     sub.add_argument(
         "--resolutions",
         type=int,
@@ -55,8 +61,9 @@ def add(commands: CommandLine) -> None:
         "--teacher",
         type=pathlib.Path,
         metavar="FILE",
-        help="NumPy file (.npy) with a teacher's logits for the training images, "
-        "(images, classes), or for them and their mirror images, (2, images, classes)",
+        help="NumPy file (.npy) with a teacher's logits for the training images and "
+        "their mirror images, which `zoo logits` wrote, or for the training images "
+        "only, with the shape (images, classes)",
     )
     option("--teacher-share", float, 0.5, "weight of the teacher's logits, 0..1")
     sub.add_argument(
@@ -80,7 +87,8 @@ def add(commands: CommandLine) -> None:
         "architectures",
         nargs="*",
         metavar="A.json",
-        help="architectures (default: the largest, a medium and the smallest)",
+        help="files of architectures (default: the largest, a medium and the smallest "
+        "one)",
     )
     sub.add_argument(
         "--resolution",
@@ -94,8 +102,8 @@ def add(commands: CommandLine) -> None:
         "extract", extract, "Write a sub-network as a Keras model with its weights."
     )
     _add_supernet(sub)
-    sub.add_argument("architecture", metavar="A.json")
-    sub.add_argument("output", metavar="FILE.keras")
+    sub.add_argument("architecture", metavar="A.json", help="file of an architecture")
+    sub.add_argument("output", metavar="FILE.keras", help="file to write")
 
     sub = group.command(
         "import",
@@ -119,7 +127,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
     add_data_dir(parser)
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="number of TensorFlow's threads"
+        "--threads", type=int, metavar="N", help="number of threads for TensorFlow"
     )
     add_load(parser)
 
@@ -195,9 +203,9 @@ def _logits(path: pathlib.Path) -> np.ndarray:
     try:
         found = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no file of an array: {error}") from error
+        raise ValueError(f"{path} is not a NumPy file: {error}") from error
     if not isinstance(found, np.ndarray):
-        raise ValueError(f"{path} is an archive; expected one array, in .npy.")
+        raise ValueError(f"{path} is an archive; expected one array in an .npy file.")
     return found
 
 
@@ -234,7 +242,9 @@ def extract(options: argparse.Namespace) -> None:
 
     architecture = Architecture.from_json(options.architecture)
     if not options.output.endswith(".keras"):
-        raise ValueError(f"output is {options.output!r}; expected a name in .keras.")
+        raise ValueError(
+            f"output is {options.output!r}; expected a name that ends in .keras."
+        )
     images = _data(options).train.take(options.images).images
     supernet = Supernet.load(options.supernet)
     model = supernet.extract(architecture, supernet.calibrate(architecture, images))
@@ -254,7 +264,7 @@ def import_checkpoint(options: argparse.Namespace) -> None:
     path = make_folder(options.out) / stored.WEIGHTS
     stored.write(path, weights, once_for_all.ABOUT, 32)
     print(
-        f"Wrote {path}. Its exits are not trained: start a training from it with "
+        f"Wrote {path}. Its exits are not trained yet: train a supernet from it with "
         "`search supernet train --initial`."
     )
 

@@ -95,8 +95,8 @@ def serve(oracle: Any) -> None:
         server.add_insecure_port(where)
     except RuntimeError as error:
         raise OSError(
-            f"The chief cannot listen at {where}: it is no address of this machine, or "
-            "another process uses the port."
+            f"The chief cannot listen at {where}: either this is not an address of "
+            "this machine, or another process uses the port."
         ) from error
     server.start()
     try:

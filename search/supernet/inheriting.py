@@ -105,7 +105,7 @@ class Inherit:
             raise ValueError(
                 f"The supernet has {supernet.num_classes} classes, and {dataset.name} "
                 f"has {dataset.num_classes}. Train a supernet on {dataset.name}: "
-                "python -m search supernet train."
+                "aebnas search supernet train."
             )
         self.supernet = supernet
         self.images = dataset.train.images[: images or IMAGES]

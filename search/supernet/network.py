@@ -48,7 +48,7 @@ class Supernet:
         self.about = about or About()
         if "final_classifier/bias" not in weights:
             raise ValueError(
-                "These are no weights of a supernet: they have no final classifier."
+                "These are not weights of a supernet: they have no final classifier."
             )
         self.num_classes = len(weights["final_classifier/bias"])
         expected = shared.shapes(self.num_classes)

@@ -55,7 +55,9 @@ def converted(
 
     def take(name: str) -> np.ndarray:
         if name not in given:
-            raise ValueError(f"{where} is no checkpoint of {NAME}: it has no {name}.")
+            raise ValueError(
+                f"{where} is not a checkpoint of {NAME}: it has no {name}."
+            )
         return np.asarray(given[name], np.float32)
 
     classes = len(take("classifier.linear.bias"))
@@ -78,7 +80,7 @@ def converted(
     for name, shape in shared.shapes(classes).items():
         if weights[name].shape != shape:
             raise ValueError(
-                f"{where} is no checkpoint of {NAME}: its {name} has the shape "
+                f"{where} is not a checkpoint of {NAME}: its {name} has the shape "
                 f"{weights[name].shape}; expected {shape}."
             )
     return weights, statistics

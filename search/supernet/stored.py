@@ -98,7 +98,7 @@ def _read(
             }
             return found, str(arrays["about"]) if "about" in arrays.files else None
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is no supernet: {error}") from error
+        raise ValueError(f"{path} is not a supernet: {error}") from error
 
 
 def _about(path: pathlib.Path, text: str | None) -> About:

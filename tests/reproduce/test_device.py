@@ -175,7 +175,7 @@ def test_tables_show_the_records(results):
     assert [row[-1] for row in found.rows] == ["not quantised", "50.00 %, 0.800 M"]
     found = tables.table("device_latency", results)
     assert found.rows[0][2:] == ("0.25 0.50 1.00", "0.62", "0.38", "1.12")
-    assert found.remark.startswith("a device. Accuracy without exits")
+    assert found.remark.startswith("a device. Accuracy without early exits")
     assert len(tables.table("device", results).rows) == 2
 
 
@@ -200,7 +200,7 @@ def test_two_devices_have_two_fronts(results):
 
 
 def test_a_folder_without_devices_says_what_makes_a_record(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m reproduce device --out"):
+    with pytest.raises(FileNotFoundError, match="aebnas reproduce device --out"):
         tables.table("device", tmp_path)
 
 

@@ -367,8 +367,8 @@ def refused(arguments, capsys, folder):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--resolutions", "32"], "resolutions is an option of the paper's space"),
-        (["--exits", "1"], "exits is an option of the paper's space"),
+        (["--resolutions", "32"], "resolutions is an option of the paper's search"),
+        (["--exits", "1"], "exits is an option of the paper's search space"),
         (
             ["--initial-weights", "x"],
             "--initial-weights is given, and so is a backbone",

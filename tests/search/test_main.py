@@ -412,7 +412,7 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch):
 
     monkeypatch.setattr(running, "run", interrupt)
     assert main(["run", "--directory", "d"]) == 130
-    assert "interrupted; the same command continues" in capsys.readouterr().err
+    assert "interrupted; repeat the command to continue" in capsys.readouterr().err
 
 
 OPTIONS = {

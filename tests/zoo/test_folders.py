@@ -216,8 +216,8 @@ def refused(folder, **options):
          "1 pictures that can be read, for train, test; expected 2 or more."),
         ({"train/a": 1, "train/b": 1, "val/a": 1, "val/b": 1, "test/a": 1}, "The class "
          "b of {} has no picture for test; expected every class in each part."),
-        ({"train/a": 3, "train/b": 3, "test/c": 1}, "test/c is no class of the "
-         "training pictures; expected a, b."),
+        ({"train/a": 3, "train/b": 3, "test/c": 1}, "test/c is not one of the classes "
+         "of the training pictures; expected a, b."),
         ({"train/a": 3, "train/b": 3, "val/a": 1, "tset/a": 1}, "{} holds the folders "
          "train, tset, val; expected train, and"),
         ({"val/a": 3, "test/a": 3}, "{} holds the folders test, val; expected train"),
@@ -293,7 +293,7 @@ def test_the_path_of_an_npz_file_is_a_data_set(place):
         assert found.name == name and len(found.test.labels) == 4
     by_name = data.load("mine", place)
     assert data.load("mine.npz", place).fingerprint == by_name.fingerprint
-    with pytest.raises(ValueError, match="mine is no folder of pictures; size can"):
+    with pytest.raises(ValueError, match="mine is not a folder of pictures; size can"):
         data.load("mine", place, size=3)
 
 
@@ -302,7 +302,7 @@ def test_built_in_names_come_before_folders(place, monkeypatch):
     monkeypatch.chdir(place)
     assert data.path_of("digits", place) is None
     assert data.path_of("./digits") == pathlib.Path("digits")
-    with pytest.raises(ValueError, match="digits is no folder of pictures"):
+    with pytest.raises(ValueError, match="digits is not a folder of pictures"):
         data.load("digits", size=8)
 
 

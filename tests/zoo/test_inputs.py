@@ -45,7 +45,7 @@ def test_images_that_are_not_finite_are_counted(value):
         (pictures()[:, :0], r"shape \(4, 0, 5, 3\): they have no pixels"),
         (pictures() > 9, "images are bool"),
         (np.full((1, 2, 2, 3), "a"), "images are <U1"),
-        ([[1], [2, 3]], "images are no array"),
+        ([[1], [2, 3]], "images are not an array"),
     ],
 )
 def test_unusable_images_are_named(images, message):

@@ -775,7 +775,7 @@ def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):
     path = tmp_path / "config.json"
     records.write(path, dataclasses.replace(record, model=other))
     message = fail("train", "--architecture", path, "--out", tmp_path / "out")
-    assert "is no network of the paper's space" in message
+    assert "is not a network of the paper's search space" in message
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
@@ -889,7 +889,7 @@ def test_train_gives_exits_to_a_backbone(run, network, tmp_path, monkeypatch):
         (["--backbone", "plain", "--resolution", "32"], "leave the resolution out"),
         (
             ["--architecture", MODEL, "--head", "linear"],
-            "--head is an option of --b",
+            "--head can only be used with --b",
         ),
     ],
 )

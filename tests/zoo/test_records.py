@@ -71,7 +71,7 @@ def test_an_older_format_is_upgraded():
 @pytest.mark.parametrize(
     "data, message",
     [
-        ([], "is no record: it holds a list"),
+        ([], "is not a record: it holds a list"),
         ({"format": 1}, "does not say what kind"),
         ({"kind": "test_other", "format": 1, "value": 1}, "expected 'test_measurement"),
         ({"kind": "test_measurement", "format": 3}, "reads up to 2. Update"),

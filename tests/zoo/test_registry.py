@@ -592,7 +592,7 @@ def test_missing_weights_are_named(copy):
 def test_a_damaged_config_is_named(copy, text):
     (copy / "config.json").write_bytes(text)
     for function in (registry.record, zoo.card, zoo.load):
-        with pytest.raises(ValueError, match=r"config\.json is (damaged|no record)"):
+        with pytest.raises(ValueError, match=r"config\.json is (damaged|not a record)"):
             function(copy)
 
 

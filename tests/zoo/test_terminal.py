@@ -95,9 +95,9 @@ def test_a_name_that_is_no_valid_text_is_printed_all_the_same(capsys):
 
 
 def test_an_interruption_gives_130(capsys):
-    line = commands(interrupted="interrupted; the same command continues.")
+    line = commands(interrupted="interrupted; repeat the command to continue.")
     assert line.run(["fail", "KeyboardInterrupt"]) == 130
-    expected = "zoo fail: interrupted; the same command continues.\n"
+    expected = "zoo fail: interrupted; repeat the command to continue.\n"
     assert capsys.readouterr().err == expected
 
 

@@ -24,41 +24,51 @@ def add(commands: CommandLine) -> None:
         "benchmark",
         benchmark,
         "Time skipping against the full network, or a training step.",
-        "Prints for MODEL the time of an image, and three ratios: the measured\n"
-        "speed-up, what the segments' own times allow, and the ratio of MACs. With\n"
-        "--training it prints images per second and the time of tracing, for MODEL or\n"
-        "else for a static network of depth 2, kernel 5 and expansion 3 at 32 pixels.\n"
-        "With --runtime it prints the milliseconds of every segment and of an image;\n"
+        "Prints how long MODEL takes for an image, and three ratios: the measured\n"
+        "speed-up, the speed-up that the times of its segments (its parts from exit\n"
+        "to exit) allow, and the ratio of MACs. With --training, it prints images per\n"
+        "second and the time of tracing, for MODEL or, if there is none, for a static\n"
+        "network of depth 2, kernel 5 and expansion 3 at 32 pixels. With\n"
+        "--runtime, it prints the milliseconds of every segment and of an image, and\n"
         "MODEL may be a folder that `export` wrote.",
         keras=True,
     )
     shared.add_model(sub, nargs="?")
     shared.add_data(sub)
     shared.add_thresholds(shared.add_budget(sub))
-    sub.add_argument("--training", action="store_true", help="time a training step")
+    sub.add_argument(
+        "--training", action="store_true", help="time training steps instead"
+    )
     sub.add_argument(
         "--runtime",
         nargs="+",
         metavar="NAME",
-        help="litert, onnx, tensorflow or jax; several take turns",
+        help="time MODEL in these runtimes, in turns: litert, onnx, tensorflow or jax",
     )
     sub.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="of --runtime (default: 1)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --runtime: number of threads (default: 1)",
     )
-    sub.add_argument("--quantization", help="of --runtime; see `export`")
+    sub.add_argument(
+        "--quantization",
+        help="with --runtime: float16 or dynamic, as for `export` (default: none)",
+    )
     sub.add_argument(
         "--batch-sizes",
         type=int,
         nargs="+",
         metavar="N",
-        help="(default: 1 and 256; 128 with --training)",
+        help="images per batch (default: 1 and 256; 128 with --training)",
     )
     sub.add_argument(
         "--images",
         type=int,
         metavar="N",
-        help="use at most N images; a smaller set is repeated (default: 10240; with "
-        "--training 20 batches)",
+        help="use at most N images; a smaller set is repeated (default: 10240, or 20 "
+        "batches with --training)",
     )
     sub.add_argument(
         "--out",

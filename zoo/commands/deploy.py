@@ -26,11 +26,11 @@ def add(commands: CommandLine) -> None:
     sub = commands.command(
         "export",
         export,
-        "Write a folder from which a network runs, and skips, without TensorFlow.",
+        "Write a folder from which a network runs without TensorFlow, and still skips.",
         "The folder holds a file per segment, manifest.json, and run.py, which needs\n"
         "NumPy and ai-edge-litert or onnxruntime. The files are compared with the\n"
-        "model on the validation split of its data set, or on noise if the data are\n"
-        "not available. See docs/deploy.md.",
+        "model on the validation split of its data set, or on random noise if there\n"
+        "are no data. See docs/deploy.md.",
         keras=True,
     )
     shared.add_model(sub)
@@ -53,7 +53,7 @@ def add(commands: CommandLine) -> None:
         "--images",
         type=int,
         metavar="N",
-        help="verify, and calibrate int8, with at most N images",
+        help="use at most N images to verify the export and to calibrate int8",
     )
     add_json(sub)
 

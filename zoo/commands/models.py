@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 def add(commands: CommandLine) -> None:
     """Declare the commands."""
     sub = commands.command("list", list_models, "List the pretrained models.")
-    sub.add_argument("pattern", nargs="?", default="*", help="such as '*cifar10*'")
+    sub.add_argument(
+        "pattern",
+        nargs="?",
+        default="*",
+        help="list only the names that match, such as '*cifar10*'",
+    )
     add_json(sub)
 
     sub = commands.command(
@@ -37,15 +42,15 @@ def add(commands: CommandLine) -> None:
         "pareto",
         pareto,
         "Show the best settings of all models of a data set.",
-        "Lists the Pareto-optimal settings of all pretrained models, as measured on\n"
-        "the validation split.",
+        "Lists the Pareto-optimal threshold settings of all pretrained models for a\n"
+        "data set, as measured on its validation split.",
     )
     sub.add_argument("data", metavar="DATA", help="a data set, such as cifar10")
     sub.add_argument(
         "--max-macs",
         type=float,
         metavar="N",
-        help="only the most accurate setting within N average MACs",
+        help="show only the most accurate setting of at most N average MACs",
     )
     shared.add_convention(sub)
     shared.add_all(sub)
@@ -55,8 +60,8 @@ def add(commands: CommandLine) -> None:
         "frontier",
         frontier,
         "Show the accuracy at each average cost.",
-        "Lists the Pareto-optimal threshold settings: those stored with the model,\n"
-        "or, with --data, measured now on the validation split of that data set.",
+        "Lists the Pareto-optimal threshold settings: those stored with the model or,\n"
+        "with --data, new ones, measured on the validation split of that data set.",
     )
     shared.add_model(sub)
     shared.add_data(sub)

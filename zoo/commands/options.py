@@ -21,7 +21,7 @@ def add_model(parser: argparse.ArgumentParser, **settings: Any) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a pretrained name, a folder, or a .keras file",
+        help="name of a pretrained model, a folder, or a .keras file",
         **settings,
     )
     add_load(parser)
@@ -32,9 +32,9 @@ def add_data(parser: argparse.ArgumentParser, own: str = "the model's own") -> N
     parser.add_argument(
         "--data",
         metavar="NAME",
-        help="data set: a name, a folder of pictures (in a folder for each class, or "
-        "in train, validation and test with such folders) or an .npz file "
-        f"(default: {own})",
+        help="data set: a name, an .npz file, or a folder of pictures, which has one "
+        "folder per class, or train, validation and test with one folder per class "
+        f"each (default: {own})",
     )
     add_data_dir(parser)
     add_size(parser)
@@ -58,8 +58,8 @@ def add_budget(parser: argparse.ArgumentParser) -> Any:
         "--max-macs",
         type=float,
         metavar="N",
-        help="choose thresholds on the validation split: the most accurate that "
-        "spend at most N MACs on average, such as 2.4e6",
+        help="choose thresholds on the validation split: the most accurate ones that "
+        "need at most N MACs on average, such as 2.4e6",
     )
     group.add_argument(
         "--target-macs",
@@ -77,7 +77,8 @@ def add_thresholds(group: Any) -> None:
     group.add_argument(
         "--thresholds",
         metavar="T,T,...",
-        help="one per exit, 0 to 1; 1 switches an exit off (default: the model's)",
+        help="thresholds from 0 to 1, one for each exit but the final one; 1 switches "
+        "an exit off (default: the model's)",
     )
 
 
@@ -88,8 +89,8 @@ def add_stored_budget(parser: argparse.ArgumentParser) -> None:
         "--max-macs",
         type=float,
         metavar="N",
-        help="the most accurate thresholds of the stored frontier that spend at most "
-        "N MACs on average, such as 2.4e6",
+        help="choose the most accurate thresholds of the stored frontier that need at "
+        "most N MACs on average, such as 2.4e6",
     )
     add_thresholds(group)
     add_convention(parser)
@@ -98,7 +99,7 @@ def add_stored_budget(parser: argparse.ArgumentParser) -> None:
 def add_all(parser: argparse.ArgumentParser) -> None:
     """The option `--all`."""
     parser.add_argument(
-        "--all", action="store_true", help="every setting, not a selection"
+        "--all", action="store_true", help="show every setting, not a selection"
     )
 
 
@@ -199,8 +200,8 @@ def stored_thresholds(model: EarlyExitModel, options: argparse.Namespace) -> Non
     if options.max_macs is not None:
         if not model.frontier:
             raise ValueError(
-                f"{options.model} has no stored frontier to choose from; give "
-                "--thresholds."
+                f"{options.model} has no stored frontier to choose from; use "
+                "--thresholds instead of --max-macs."
             )
         model.set_budget(options.max_macs, convention=options.convention)
 

@@ -29,33 +29,38 @@ def add(commands: CommandLine) -> None:
         "evaluate",
         evaluate,
         "Measure accuracy, share and MACs of every exit.",
-        "Prints for every exit also the expected calibration error (ECE) and how well\n"
-        "its confidence tells right answers from wrong ones (failure AUROC), and for\n"
-        "the network the gain over the best single exit at equal average MACs. See\n"
-        "docs/calibration.md.\n\n"
+        "For every exit, it also prints the expected calibration error (ECE) and how\n"
+        "well the confidence separates correct answers from wrong ones (failure\n"
+        "AUROC), and for the network, the gain over the best single exit at equal\n"
+        "average MACs. See docs/calibration.md.\n\n"
         "The digits come with scikit-learn. CIFAR-10, CIFAR-100 and SVHN are read\n"
         "from --data-dir, or downloaded by tensorflow-datasets if it is installed.",
         keras=True,
     )
     shared.add_model(sub)
     shared.add_data(sub)
-    sub.add_argument("--split", choices=("test", "validation", "train"), default="test")
+    sub.add_argument(
+        "--split",
+        choices=("test", "validation", "train"),
+        default="test",
+        help="split to measure (default: test)",
+    )
     shared.add_thresholds(shared.add_budget(sub))
     sub.add_argument(
         "--update",
         action="store_true",
         help="measure the validation and test splits at the model's own thresholds "
-        "and write its record and card anew",
+        "and rewrite its record and card",
     )
     add_json(sub)
 
     sub = commands.command(
         "predict",
         predict,
-        "Classify picture files, computing no more than each needs.",
-        "Reads any format that Pillow reads, and resizes the square in the middle to\n"
-        "the network's input. A file that cannot be read is named at the end, and the\n"
-        "exit status is 1.",
+        "Classify picture files; easy ones leave the network early.",
+        "Reads any format that Pillow reads, and resizes the central square to the\n"
+        "network's input. Files that cannot be read are named at the end, and the\n"
+        "exit status is then 1.",
         keras=True,
     )
     shared.add_model(sub)
@@ -68,7 +73,7 @@ def add(commands: CommandLine) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="how many of the likeliest classes to name (default: 1)",
+        help="how many of the most likely classes to name (default: 1)",
     )
     add_json(sub)
 

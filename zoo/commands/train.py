@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from zoo.training.teachers import Teacher
 
 CHANGES = {
-    "epochs": int,
-    "batch_size": int,
-    "learning_rate": float,
-    "weight_decay": float,
-    "distillation": float,
+    "epochs": (int, "passes over the training images"),
+    "batch_size": (int, "images in a step"),
+    "learning_rate": (float, "peak learning rate"),
+    "weight_decay": (float, "coefficient of the L2 penalty"),
+    "distillation": (
+        float,
+        "share of the loss, 0..1, that comes from the teacher or, without one, from "
+        "the final exit",
+    ),
 }
 
 
@@ -42,9 +46,9 @@ def add(commands: CommandLine) -> None:
         "train",
         train,
         "Train a network and write a model folder.",
-        "If training is interrupted, repeat the command to continue. The folder gets\n"
-        "config.json, model.weights.h5 and card.md, which `zoo.load` reads, and\n"
-        "log.csv and a checkpoint from the training.\n\n"
+        "If training is interrupted, repeat the command to continue. The folder holds\n"
+        "the model (config.json, model.weights.h5 and card.md), which `zoo.load`\n"
+        "reads, and log.csv and a checkpoint from the training.\n\n"
         "Networks for --backbone:\n"
         + listed({name: b.summary for name, b in backbones.BACKBONES.items()}),
         keras=True,
@@ -96,9 +100,9 @@ def add(commands: CommandLine) -> None:
         help=f"training recipe: {', '.join(RECIPES)} (default: long; with --backbone, "
         "the one that suits the network)",
     )
-    for name, kind in CHANGES.items():
+    for name, (kind, text) in CHANGES.items():
         flag = f"--{name.replace('_', '-')}"
-        sub.add_argument(flag, type=kind, help="(default: the recipe's)")
+        sub.add_argument(flag, type=kind, help=f"{text} (default: the recipe's)")
     sub.add_argument(
         "--exit-weights",
         type=float,
@@ -118,16 +122,17 @@ def add(commands: CommandLine) -> None:
         type=float,
         default=0.0,
         metavar="POINTS",
-        help="with --max-macs: take the cheapest setting from which 10 %% more MACs "
-        "gain less accuracy than this (default: 0, the most accurate setting)",
+        help="with --max-macs: choose the cheapest setting beyond which 10 %% more "
+        "MACs gain fewer than this many points of accuracy (default: 0, the most "
+        "accurate setting)",
     )
     sub.add_argument(
         "--weight-bits",
         type=int,
         choices=(8, 16, 32),
         default=16,
-        help="precision of the saved kernels; 8, for large kernels alone, halves the "
-        "file (default: 16)",
+        help="precision of the saved kernels; with 8, which applies to large kernels "
+        "only, the file is half as large (default: 16)",
     )
     sub.add_argument(
         "--note",
@@ -168,7 +173,7 @@ def train(options: argparse.Namespace) -> None:
     if options.backbone is None:
         for name in OF_BACKBONE:
             if getattr(options, name) is not None:
-                raise ValueError(f"--{name} is an option of --backbone alone.")
+                raise ValueError(f"--{name} can only be used with --backbone.")
     changes = {name: getattr(options, name) for name in CHANGES}
     recipe = training.recipe(
         _recipe(options), **{k: v for k, v in changes.items() if v is not None}
@@ -329,7 +334,7 @@ def architecture(source: str) -> Architecture:
         record = registry.record(source)
     if record.architecture is None:
         raise ValueError(
-            f"{source} is no network of the paper's space. Use --initial-weights to "
-            "train it further."
+            f"{source} is not a network of the paper's search space. Use "
+            "--initial-weights to train it further."
         )
     return record.architecture

@@ -93,8 +93,8 @@ def _networks(
         own = network.manifest["runtime"]
         if set(runtimes) != {own} or quantization is not None:
             raise ValueError(
-                f"{source} is exported for {own}, and quantised or not; name that "
-                "runtime alone, or a model instead of the folder."
+                f"{source} is exported for {own} with its own quantisation; name only "
+                "this runtime, or name a model instead of the folder."
             )
         yield {own: network}
         return

@@ -79,7 +79,7 @@ def restore(path: pathlib.Path, trainer: Any) -> int:
         epochs = int(attributes["epochs"])
     except KeyError as error:
         raise ValueError(
-            f"{path} is no checkpoint of this training: {error} is missing. Use "
+            f"{path} is not a checkpoint of this training: {error} is missing. Use "
             "another folder."
         ) from error
     weights.assign(trainer.model, own, str(path))

@@ -84,7 +84,7 @@ def test_a_teacher_that_is_no_array_is_an_error(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", x=np.ones(3))
     (tmp_path / "b.npy").write_bytes(b"text")
     command = ["supernet", "train", str(tmp_path / "s"), "--data", "digits"]
-    for name, message in (("a.npz", "is an archive"), ("b.npy", "no file of an array")):
+    for name, message in (("a.npz", "is an archive"), ("b.npy", "not a NumPy file")):
         assert main([*command, "--teacher", str(tmp_path / name)]) == 1
         assert message in capsys.readouterr().err
 
@@ -117,7 +117,7 @@ def test_a_sub_network_is_written_to_keras_files_only(fake, tmp_path, capsys):
     path = tmp_path / "a.json"
     zoo.Architecture(32, (zoo.Stage.uniform(2, 3, 3),) * 5).to_json(path)
     assert main(["supernet", "extract", "s.npz", str(path), "model.h5"]) == 1
-    message = "output is 'model.h5'; expected a name in .keras."
+    message = "output is 'model.h5'; expected a name that ends in .keras."
     assert capsys.readouterr().err == f"search supernet: {message}\n"
 
 
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_supernet_is_an_error(tmp_path, capsys):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.ones(3))
     assert main(["supernet", "evaluate", str(path), "--data", "digits"]) == 1
-    assert "no weights of a supernet" in capsys.readouterr().err
+    assert "not weights of a supernet" in capsys.readouterr().err
 
 
 def test_the_commands_are_listed(capsys):

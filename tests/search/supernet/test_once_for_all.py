@@ -157,7 +157,7 @@ def test_a_checkpoint_is_imported(state, converted, tmp_path, monkeypatch, capsy
 
 def test_another_checkpoint_is_refused(state):
     lacking = {k: v for k, v in state.items() if "5to3" not in k}
-    with pytest.raises(ValueError, match="no checkpoint of ofa_mbv3.*5to3_matrix"):
+    with pytest.raises(ValueError, match="not a checkpoint of ofa_mbv3.*5to3_matrix"):
         once_for_all.converted(lacking, "file")
     wide = state | {"first_conv.conv.weight": np.ones((24, 3, 3, 3))}
     with pytest.raises(ValueError, match=r"stem_conv/kernel has the shape .*24\)"):

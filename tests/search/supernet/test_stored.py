@@ -56,7 +56,7 @@ def test_a_file_that_is_no_archive_is_named(tmp_path):
     for content in (b"", b"PK", b"text"):
         path.write_bytes(content)
         for read in (stored.read, stored.about):
-            with pytest.raises(ValueError, match=f"{path} is no supernet"):
+            with pytest.raises(ValueError, match=f"{path} is not a supernet"):
                 read(path)
     about = np.array(json.dumps({"origin": 3}))
     np.savez(path, about=about)
