@@ -38,7 +38,7 @@ def survey(
 ) -> DeviceRecord:
     """Export a model in several formats, compare the answers, and time all of them.
 
-    Beside each is the same network without exits but the final one: a static network of
+    Beside each is the same network with only its final exit: a static network of
     about the same accuracy, exported in the same format and timed in the same turns.
     All run on one thread, for which `zoo.backends.limit_threads` comes first.
 

@@ -173,8 +173,10 @@ def render(record: ModelRecord) -> str:
             "## Results on the test split",
             summary(test),
             markdown_table(exit_columns(test), exit_rows(record.exit_names, test)),
-            "MACs are those spent by an image that leaves at the exit, every exit in "
-            "use before it included." + LEGEND * (test.calibration_error is not None),
+            "MACs are those that an image spends if it leaves at the exit. They include "
+            "every exit in use before it."
+            + LEGEND
+            * (test.calibration_error is not None),
             "## Data",
             f"`{data.name}`, fingerprint `{data.fingerprint}`: {data.train:,} images "
             f"for training, {data.validation:,} for choosing thresholds, "
@@ -185,8 +187,8 @@ def render(record: ModelRecord) -> str:
         parts += [
             "## On a device",
             f"{found.device['processor']}, batch 1, one thread; all formats took turns "
-            "in one process. Times are the processor's, 10th percentile. The last "
-            "column is the same network without exits but the final one: a static "
+            "in one process. Times are CPU times, 10th percentile. The last "
+            "column is the same network with only its final exit: a static "
             f"network with an accuracy of {percent(found.static_accuracy)}, in the "
             "same format. Accuracy is that at the thresholds of the format, on "
             f"{found.images:,} test images.",
