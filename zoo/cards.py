@@ -173,8 +173,8 @@ def render(record: ModelRecord) -> str:
             "## Results on the test split",
             summary(test),
             markdown_table(exit_columns(test), exit_rows(record.exit_names, test)),
-            "MACs are those that an image spends if it leaves at the exit. They include "
-            "every exit in use before it."
+            "MACs are those that an image spends if it leaves at the exit. They "
+            "include every exit in use before it."
             + LEGEND
             * (test.calibration_error is not None),
             "## Data",

@@ -89,7 +89,7 @@ def test_a_training_that_is_killed_again_and_again_leaves_what_an_undisturbed_on
         campaign.note(  # what was run if somebody has enough of it
             "kills in a training",
             sum(kills.values()),
-            "the same weights to the bit, and log",
+            "the same weights, bit for bit, and the same log",
             kills,
         )
 
@@ -105,7 +105,7 @@ def test_processes_that_save_and_load_one_folder_see_whole_models(
         ]
         assert run(*jobs) == [["", 0]] * 3
         assert sorted(os.listdir(folder)) == FILES
-    campaign.note("races of saving and loading", races, "whole models alone are seen")
+    campaign.note("races of saving and loading", races, "only complete models are seen")
 
 
 def test_two_trainings_in_one_folder_leave_what_one_does(

@@ -135,6 +135,7 @@ def test_malformed_calls_are_answered_and_change_nothing(
     campaign.note(
         "malformed calls to a chief",
         calls,
-        "no path outside the search, no wait, the results of an undisturbed one",
+        "no path outside the search's folder, no waiting, the results of an "
+        "undisturbed search",
         kinds,
     )

@@ -114,7 +114,7 @@ def test_a_search_that_crashes_again_and_again_comes_to_the_same_end(
         assert results(folder) == undisturbed(sought, tmp_path / "whole" / "search")
         shutil.rmtree(tmp_path / "whole", ignore_errors=True)
     assert crashes
-    campaign.note("crashes in a row of a search", crashes, "the same results")
+    campaign.note("consecutive crashes of a search", crashes, "the same results")
 
 
 def test_a_full_disk_ends_a_search_with_its_name_and_loses_nothing(
@@ -133,7 +133,9 @@ def test_a_full_disk_ends_a_search_with_its_name_and_loses_nothing(
         run(SOUGHT, folder)
         assert results(folder) == whole
     assert fault.calls
-    campaign.note("full disks in a search", cases, "a sentence, and the same results")
+    campaign.note(
+        "full disks in a search", cases, "a clear message, and the same results"
+    )
 
 
 # Processes

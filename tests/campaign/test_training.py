@@ -73,7 +73,9 @@ def test_a_training_that_crashes_at_any_step_takes_the_same_course(
         assert sorted(fit(folder)[2]) == sorted(whole[2])
         shutil.rmtree(folder)
     campaign.note(
-        "crashes in a training", len(steps), "the same weights to the bit, and log"
+        "crashes in a training",
+        len(steps),
+        "the same weights, bit for bit, and the same log",
     )
 
 
@@ -97,5 +99,6 @@ def test_a_training_on_a_full_disk_takes_the_same_course_when_there_is_room(
         campaign.note(
             "full disks in a training",
             rooms.index(room) + 1,
-            "one line names the disk; then the same weights to the bit, and log",
+            "one line names the disk; then the same weights, bit for bit, and the "
+            "same log",
         )
