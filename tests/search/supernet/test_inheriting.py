@@ -29,7 +29,6 @@ def settings(supernet, **changes):
     values = {
         "method": "random",
         "trials": 2,
-        "seed": 24,  # which draws small networks
         "target_macs": TARGET,
         "train_images": 16,
         "supernet": str(supernet),
