@@ -32,10 +32,9 @@ def examples(
     record = registry.record(name)
     if record.data is None:
         raise ValueError(f"{name} records no data set.")
-    model = registry.load(name)
     dataset = data.load(record.data.name, data_dir)
     images, labels = dataset.test
-    answers = model.predict_early(images)
+    answers = registry.load(name).predict_early(images)
     names = record.exit_names
     with figure(out, 8.0, 1.1 * len(names) + 0.8, len(names), COLUMNS) as panels:
         np.ravel(panels)[0].figure.suptitle(

@@ -38,7 +38,6 @@ def thresholds(
     record = registry.record(name)
     if record.data is None:
         raise ValueError(f"{name} records no data set.")
-    model = registry.load(name)
     names = record.exit_names[:-1]
     if len(set(exits)) != 2 or not all(1 <= k <= len(names) for k in exits):
         raise ValueError(
@@ -47,6 +46,7 @@ def thresholds(
         )
     across, up = (k - 1 for k in exits)
     images, labels = data.load(record.data.name, data_dir).validation
+    model = registry.load(name)
     logits = predict(model, images)
     side = len(rule.GRID)
     accuracy, spent = np.zeros((side, side)), np.zeros((side, side))

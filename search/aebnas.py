@@ -145,18 +145,24 @@ class AEBNAS:
         fill = self.space.sample(self.population - len(front), rng, known)
         phi = None
 
+        def judge(values: Values) -> evolution.Judgement:
+            aims = self._aims(values, phi)
+            broken = np.zeros((len(aims), len(self.constraints)))
+            for column, violation in enumerate(violations(values, self.constraints)):
+                broken[:, column] = violation
+            return aims, broken
+
         def evaluate(genes: np.ndarray) -> evolution.Judgement:
             nonlocal phi
             values = predictor(genes)
             phi = self._admissible(values) if phi is None else phi
-            broken = np.zeros((len(genes), len(self.constraints)))
-            for column, violation in enumerate(violations(values, self.constraints)):
-                broken[:, column] = violation
-            return self._aims(values, phi), broken
+            return judge(values)
 
-        def survived(genes: np.ndarray) -> None:
+        def survived(genes: np.ndarray) -> evolution.Judgement:
             nonlocal phi
-            phi = self._admissible(predictor(genes))
+            values = predictor(genes)
+            phi = self._admissible(values)
+            return judge(values)
 
         return evolution.minimise(
             evaluate,

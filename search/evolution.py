@@ -92,7 +92,7 @@ def minimise(
     constraints: int,
     generations: int,
     seed: int,
-    survived: Callable[[np.ndarray], None] | None = None,
+    survived: Callable[[np.ndarray], Judgement] | None = None,
 ) -> np.ndarray:
     """Minimise a function of genes by NSGA-II.
 
@@ -104,8 +104,8 @@ def minimise(
         constraints: Columns of the violations.
         generations: How many to compute after the first population.
         seed: Seed of everything.
-        survived: Called with the population after every generation, which is then
-            evaluated again; for an `evaluate` that depends on the population.
+        survived: Judges the population anew after every generation, for an `evaluate`
+            that depends on the population.
 
     Returns:
         The last population, canonical genes of the shape of `initial`.
@@ -119,9 +119,7 @@ def minimise(
             break
         nsga2.tell(infills=_judged(problem, asked, evaluate(asked.get("X"))))
         if survived is not None:
-            genes = nsga2.pop.get("X")
-            survived(genes)
-            _judged(problem, nsga2.pop, evaluate(genes))
+            _judged(problem, nsga2.pop, survived(nsga2.pop.get("X")))
     return nsga2.pop.get("X").astype(int)
 
 

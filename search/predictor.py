@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,11 @@ class Predictor:
         seed = int(rng.integers(2**31))
         self.surrogates = {m: surrogates.surrogate(name, seed) for m in metrics}
         self.name = name
+        self._costs = cache(space.costs)  # NSGA-II asks again for those that survive
 
     def fit(self, genes: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         """Fit every surrogate to the values of its metric."""
-        inputs = features(self.space, genes)
+        inputs = features(self.space, genes, self._costs)
         with surrogates.quiet():
             for name, each in self.surrogates.items():
                 each.fit(inputs, values[name])
@@ -49,7 +51,7 @@ class Predictor:
 
     def __call__(self, genes: np.ndarray) -> dict[str, np.ndarray]:
         """Predictions of every metric, each of shape `(candidates,)`."""
-        inputs = features(self.space, genes)
+        inputs = features(self.space, genes, self._costs)
         return {name: each.predict(inputs) for name, each in self.surrogates.items()}
 
     def names(self) -> dict[str, str]:
@@ -60,7 +62,11 @@ class Predictor:
         }
 
 
-def features(space: Space, genes: Any) -> np.ndarray:
+def features(
+    space: Space,
+    genes: Any,
+    costs: Callable[[tuple[int, ...]], np.ndarray] | None = None,
+) -> np.ndarray:
     """What surrogates see: canonical genes, and the costs that follow from them.
 
     To the integers are added the logarithms that `space.costs` counts, for the paper's
@@ -70,9 +76,11 @@ def features(space: Space, genes: Any) -> np.ndarray:
     Args:
         space: The search space.
         genes: Shape `(candidates, genes)`.
+        costs: In place of `space.costs`, such as one that remembers its answers.
 
     Returns:
         Shape `(candidates, genes + costs)`.
     """
     genes = space.canonical(np.asarray(genes, int))
-    return np.hstack([genes, [space.costs(each) for each in genes]])
+    costs = costs or space.costs
+    return np.hstack([genes, [costs(tuple(each)) for each in genes.tolist()]])

@@ -263,18 +263,33 @@ class Guess:
 
 
 @pytest.fixture(scope="session")
-def without_training(skip_training):
+def kernel_ridge():
+    """A function: in place of the adaptive surrogate one of those it chooses among.
+
+    It is fitted at once.
+    """
+    from sklearn.kernel_ridge import KernelRidge
+
+    from search import surrogate
+
+    return lambda seed: surrogate.scaled(KernelRidge(kernel="rbf", alpha=0.1))
+
+
+@pytest.fixture(scope="session")
+def without_training(skip_training, kernel_ridge):
     """A function: in its context candidates are neither built nor trained, but guess.
 
-    See `Guess`. The context is a `pytest.MonkeyPatch`.
+    See `Guess` and `kernel_ridge`. The context is a `pytest.MonkeyPatch`.
     """
-    from search import candidates, tuner
+    from search import candidates, surrogate, tuner
 
     @contextlib.contextmanager
     def without_training():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
+            patch.setattr("os.fsync", lambda file: None)  # no power is lost
             patch.setattr(training, "train", skip_training)
+            patch.setitem(surrogate.SURROGATES, "adaptive", kernel_ridge)
             patch.setattr(tuner, "EarlyExitClassifier", Guess)
             patch.setattr(candidates, "EarlyExitClassifier", Guess)
             yield patch

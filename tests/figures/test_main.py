@@ -142,13 +142,21 @@ def test_a_file_of_the_user_is_run_first(fail, tmp_path):
     )
 
 
+@pytest.fixture(scope="module")
+def saved_without_data(model, tmp_path_factory):
+    """The folder of a model."""
+    folder = tmp_path_factory.mktemp("models") / "saved"
+    point = zoo.exits.OperatingPoint((0.5, 0.5), 0.5, 1e6, (0.4, 0.4, 0.2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "frontier", (point,))
+        zoo.save(model, folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     "figure", ["frontier", "reliability", "thresholds", "examples"]
 )
 def test_a_model_that_was_saved_without_data_is_an_error(
-    figure, model, fail, tmp_path, monkeypatch
+    figure, saved_without_data, fail
 ):
-    point = zoo.exits.OperatingPoint((0.5, 0.5), 0.5, 1e6, (0.4, 0.4, 0.2))
-    monkeypatch.setattr(model, "frontier", (point,))
-    zoo.save(model, tmp_path / "saved")
-    assert "saved" in fail(figure, tmp_path / "saved")
+    assert "saved" in fail(figure, saved_without_data)

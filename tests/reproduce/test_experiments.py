@@ -66,14 +66,15 @@ def test_a_candidate_of_inherited_weights_is_trained_further_and_reported(
     monkeypatch.setattr(
         training, "train", lambda *a, **k: recipes.append(a[2]) or train(*a, **k)
     )
-    call(*run_arguments("cifar10_aebnas", tmp_path, "inherited"))
+    arguments = run_arguments("cifar10_aebnas", tmp_path, "inherited")
+    call(*arguments, "--seed", 12)  # which draws a small network
     (recipe,) = recipes
     assert recipe == training.recipe("paper", epochs=5)
     (record,) = runs.load("inherited", tmp_path / "results")
     assert all(c.training.supernet for c in record.candidates)
     folder = tmp_path / "runs" / "inherited"
     assert len(list((folder / runs.ANSWERS).iterdir())) == 1
-    model = zoo.load(folder / "cifar10_aebnas_seed1" / runs.TUNED)
+    model = zoo.load(folder / "cifar10_aebnas_seed12" / runs.TUNED)
     selected, images = record.selected, inheriting.test.images
     assert selected.test.thresholds == selected.tuned.thresholds == model.thresholds
     found = exits.evaluate(

@@ -11,7 +11,6 @@ import zlib
 
 import numpy as np
 import pytest
-from sklearn.kernel_ridge import KernelRidge
 
 import zoo
 from search import Settings, candidates, run, surrogate
@@ -24,13 +23,14 @@ LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
 PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
 SCRIPT = """
 import gc, json, sys
-from conftest import fake_train, ridge
+from conftest import fake_train
 from search import EarlyExitTuner, Settings, run
-from search.surrogate import SURROGATES
+from search.surrogate import SURROGATES, scaled
+from sklearn.kernel_ridge import KernelRidge
 
 gc.collect = lambda: 0  # nothing to collect, and it is slow
 EarlyExitTuner.train = fake_train
-SURROGATES["adaptive"] = ridge
+SURROGATES["adaptive"] = lambda seed: scaled(KernelRidge(kernel="rbf", alpha=0.1))
 run(Settings(**json.loads(sys.argv[2])), sys.argv[1])
 """
 
@@ -100,6 +100,14 @@ def fake_train(tuner, architecture, trial):
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_power_is_lost():
+    """Nothing waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_up():
     return made_up_metrics
@@ -112,20 +120,9 @@ def fake(monkeypatch):
     monkeypatch.setattr("search.tuner.EarlyExitTuner.train", fake_train)
 
 
-def ridge(seed):
-    """In place of the adaptive surrogate: one of those that it chooses among."""
-    return surrogate.scaled(KernelRidge(kernel="rbf", alpha=0.1))
-
-
-@pytest.fixture(scope="session")
-def kernel_ridge():
-    """A function: a surrogate that is fitted at once."""
-    return ridge
-
-
 @pytest.fixture
 def quick_surrogate(monkeypatch, kernel_ridge):
-    """The same in place of the default: how well it predicts is not the point."""
+    """`kernel_ridge` in place of the default: how well it predicts is not the point."""
     monkeypatch.setitem(surrogate.SURROGATES, "adaptive", kernel_ridge)
 
 
@@ -144,9 +141,8 @@ Finished = collections.namedtuple("Finished", "folder, settings, oracle")
 def finished(tmp_path_factory):
     """A search of five candidates: made-up metrics, untrained weights, one failed."""
     folder = tmp_path_factory.mktemp("finished") / "random"
-    sought = Settings(
-        method="random", trials=5, space={"resolutions": [32]}, train_images=64
-    )
+    space = {"resolutions": [32]}  # and a seed that draws small networks
+    sought = Settings(method="random", trials=5, space=space, train_images=64, seed=24)
 
     def train(tuner, architecture, trial):
         _, record = fake_train(tuner, architecture, trial)

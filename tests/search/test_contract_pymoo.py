@@ -132,6 +132,7 @@ def test_survivors_are_evaluated_again_if_the_measure_moves(genes):
     def survived(population):
         sizes.append(len(population))
         signs[0] = -1.0  # what was good is bad from now on
+        return evaluate(population)
 
     last = evolution.minimise(
         evaluate, SPACE, genes, 2, 0, generations=8, seed=0, survived=survived

@@ -244,10 +244,10 @@ def test_a_member_is_exported_by_its_trial_to_a_folder_of_any_name(
     assert [point["trial"] for point in points] == [trial]
     assert f"Wrote {tmp_path / name} (no data set to measure it on)" in run.err
     model = zoo.load(tmp_path / name)
-    original = load_candidate(finished.folder / f"trial_{trial}")
+    original = record.candidate(trial)
     assert re.fullmatch("[A-Za-z0-9_.]+", model.name)  # else TensorFlow fails later
-    assert model.architecture == original.architecture
-    assert model.thresholds == original.thresholds
+    assert model.architecture == original.network
+    assert model.thresholds == original.evaluation.thresholds
 
 
 def test_a_member_is_exported_by_its_budget_with_the_setting_that_meets_it(
