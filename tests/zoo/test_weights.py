@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-import zoo
 from zoo import weights
 
 
@@ -145,18 +144,6 @@ def test_a_file_of_keras_of_another_network_is_refused(generic, tmp_path):
     with pytest.raises(ValueError, match="weights of another network: it has a layer"):
         weights.load(tmp_path / "model.weights.h5", model)
     assert_same(values(model), before)
-
-
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_the_shipped_files_hold_every_weight_of_their_model(name):
-    path = zoo.registry.PRETRAINED / name / zoo.registry.WEIGHTS
-    model = zoo.load(name, weights=False)
-    random = values(model)
-    weights.load(path, model)
-    loaded = values(model)
-    assert random.keys() == loaded.keys()
-    kernels = [path for path in random if path.endswith("kernel")]
-    assert all((random[path] != loaded[path]).any() for path in kernels)
 
 
 # Damage
