@@ -31,6 +31,7 @@ def add(commands: CommandLine) -> None:
         "Run an experiment, or continue it; writes one record.",
         "Start it again after an interruption with the same arguments: it continues.",
         keras=True,
+        interrupted="interrupted; the same command continues.",
     )
     sub.add_argument("experiment", metavar="NAME", help="see `list`")
     sub.add_argument("--seed", type=int, default=1, help="(default: 1)")
