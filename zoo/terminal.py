@@ -137,7 +137,12 @@ class CommandLine:
                 import_keras()
             for path in getattr(options, "files", ()):
                 run_file(path)
-            return options.run(options) or 0
+            status = options.run(options) or 0
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:  # as `| head` leaves it, which reads no further
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         except self.errors as error:
             return self._failed(options, str(error), 1)
         except KeyboardInterrupt:
