@@ -1,7 +1,8 @@
 """What experiments and measurements leave behind, as typed records.
 
 The shipped ones are in `RESULTS`, which a checkout of the repository has and an
-installed package has not. A folder of records has the same layout everywhere:
+installed package has not; run in a checkout, that finds those of the checkout. A folder
+of records has the same layout everywhere:
 
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
     digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
@@ -31,7 +32,14 @@ from zoo.model_record import ModelRecord, Report
 from zoo.records import record
 from zoo.speeds import BenchmarkRecord
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+
+def _shipped(package: pathlib.Path, here: pathlib.Path) -> pathlib.Path:
+    """The results in the package, or else in a checkout that is the current folder."""
+    inside, checkout = package / "results", here / "reproduce" / "results"
+    return checkout if checkout.is_dir() and not inside.is_dir() else inside
+
+
+RESULTS = _shipped(pathlib.Path(__file__).parent, pathlib.Path.cwd())
 BASELINES, ORACLES, EXITS = "baselines", "digits_oracles", "lite0_exits"
 DEVICE, TABLES = "device", "latency_tables"
 SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (

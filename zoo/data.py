@@ -59,6 +59,10 @@ class Split(NamedTuple):
         """The first `count` samples; all of them for None."""
         return Split(self.images[:count], self.labels[:count])
 
+    def __repr__(self) -> str:
+        """The shape of the images, not their values."""
+        return f"Split(images of shape {np.shape(self.images)})"
+
 
 @dataclass(frozen=True)
 class Dataset:

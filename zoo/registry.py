@@ -42,6 +42,7 @@ __all__ = [
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 CONFIG, WEIGHTS, CARD = "config.json", "model.weights.h5", "card.md"
+TRAINING = "training.json"  # what zoo.training.checkpoints writes first
 STALE = (
     "The model was trained after its thresholds were chosen: choose new ones with "
     "`model.tune(images, labels)`."
@@ -306,6 +307,10 @@ def _folder(name: str | os.PathLike) -> pathlib.Path:
     for folder in (PRETRAINED / str(name), pathlib.Path(name)):
         if (folder / CONFIG).is_file():
             return folder
+    if (folder / TRAINING).is_file():
+        raise ValueError(
+            f"The training in {folder} has not ended; repeat its command to continue."
+        )
     raise ValueError(
         f"{unknown('pretrained model', name, list_models())} There is no folder of "
         f"that name with a {CONFIG} either."

@@ -75,6 +75,7 @@ class CommandLine:
         summary: str,
         details: str = "",
         keras: bool = False,
+        interrupted: str | None = None,
     ) -> argparse.ArgumentParser:
         """Declare a command.
 
@@ -85,6 +86,7 @@ class CommandLine:
             details: More for its own `--help`.
             keras: Whether it needs Keras, which is then imported before it runs; see
                 `import_keras`. Import everything else that needs Keras inside `run`.
+            interrupted: What to print after Ctrl-C. Default: that of the package.
 
         Returns:
             Its parser, to add options to.
@@ -95,7 +97,11 @@ class CommandLine:
             description=f"{summary}\n\n{details}".strip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run, keras=keras or self.keras)
+        sub.set_defaults(
+            run=run,
+            keras=keras or self.keras,
+            interrupted=interrupted or self.interrupted,
+        )
         return sub
 
     def group(self, name: str, summary: str) -> CommandLine:
@@ -131,11 +137,16 @@ class CommandLine:
                 import_keras()
             for path in getattr(options, "files", ()):
                 run_file(path)
-            return options.run(options) or 0
+            status = options.run(options) or 0
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:  # as `| head` leaves it, which reads no further
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         except self.errors as error:
             return self._failed(options, str(error), 1)
         except KeyboardInterrupt:
-            return self._failed(options, self.interrupted, 130)
+            return self._failed(options, options.interrupted, 130)
 
     def _failed(self, options: argparse.Namespace, message: str, status: int) -> int:
         complain(options, message)

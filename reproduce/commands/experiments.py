@@ -31,6 +31,7 @@ def add(commands: CommandLine) -> None:
         "Run an experiment and write its record, or continue it.",
         "If it is interrupted, repeat the command to continue.",
         keras=True,
+        interrupted="interrupted; the same command continues.",
     )
     sub.add_argument("experiment", metavar="NAME", help="an experiment; see `list`")
     sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")

@@ -14,6 +14,7 @@ from reproduce.records import (
     RunRecord,
     SearchRecord,
     SurrogateQualityRecord,
+    _shipped,
     read,
 )
 from search import surrogate
@@ -92,6 +93,15 @@ def test_records_of_a_seed_share_their_initial_sample(searches):
         )
     assert all(len(each) == 3 for each in samples.values())
     assert all(each == [each[0]] * 3 for each in samples.values())
+
+
+def test_an_installed_package_finds_the_records_of_a_checkout(tmp_path):
+    package, checkout = tmp_path / "site-packages" / "reproduce", tmp_path / "checkout"
+    assert _shipped(package, checkout) == package / "results"
+    (checkout / "reproduce" / "results").mkdir(parents=True)
+    assert _shipped(package, checkout) == checkout / "reproduce" / "results"
+    (package / "results").mkdir(parents=True)
+    assert _shipped(package, checkout) == package / "results"
 
 
 FILES = sorted(RESULTS.rglob("*.json"))

@@ -111,6 +111,13 @@ def test_take_gives_the_first_samples(digits):
     assert len(digits.test.take(None).labels) == 359
 
 
+def test_a_data_set_is_printed_on_a_line_without_its_pixels(digits):
+    shown = repr(digits)
+    assert shown.startswith("Dataset(name='digits', class_names=('0', '1',")
+    assert "test=Split(images of shape (359, 32, 32, 3))" in shown
+    assert len(shown.splitlines()) == 1
+
+
 # Files
 
 

@@ -101,6 +101,28 @@ def test_an_interruption_gives_130(capsys):
     assert capsys.readouterr().err == expected
 
 
+def test_a_command_can_have_its_own_words_for_an_interruption(capsys):
+    def stop(options):
+        raise KeyboardInterrupt
+
+    line = commands()
+    line.command("train", stop, "Train.", interrupted="interrupted; it continues.")
+    line.command("list", stop, "List.")
+    assert (line.run(["train"]), line.run(["list"])) == (130, 130)
+    expected = "zoo train: interrupted; it continues.\nzoo list: interrupted.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_output_that_nobody_reads_on_is_no_error():
+    """As in `aebnas zoo list --json | head -1`."""
+    unread, output = os.pipe()
+    os.close(unread)
+    command = [sys.executable, "-m", "zoo", "list", "--json"]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE)
+    os.close(output)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_files_of_the_user_are_run_before_a_command(capsys, tmp_path):
     path = tmp_path / "own.py"
     path.write_text("print(__name__)", encoding="utf-8")

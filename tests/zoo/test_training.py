@@ -510,6 +510,8 @@ def test_an_interrupted_fit_continues_and_writes_a_model(tmp_path, first_digits)
         zoo.fit(network(), few, brief, out, **options, callbacks=[Interrupt()])
     assert (out / checkpoints.CHECKPOINT).exists() and len(log(out)) == 1
     assert not (out / "config.json").exists()
+    with pytest.raises(ValueError, match="out has not ended; repeat its command"):
+        zoo.load(out)
 
     zoo.fit(network(), few, brief, out, **options)
     assert [row["epoch"] for row in log(out)] == [0, 1]

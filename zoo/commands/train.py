@@ -52,6 +52,7 @@ def add(commands: CommandLine) -> None:
         "Networks for --backbone:\n"
         + listed({name: b.summary for name, b in backbones.BACKBONES.items()}),
         keras=True,
+        interrupted="interrupted; the same command continues.",
     )
     network = sub.add_mutually_exclusive_group(required=True)
     network.add_argument(
