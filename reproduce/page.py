@@ -68,6 +68,14 @@ SECTIONS = (
         "guess",
     ),
     Section(
+        "Other early-exit networks, and static ones",
+        "Our networks beside those of other methods on CIFAR-10, all from random "
+        "weights (but for EfficientNet-Lite0), with three seeds each, at a reduced "
+        "scale (`python -m reproduce compare`). `python -m figures contenders` draws "
+        "them.",
+        "contenders",
+    ),
+    Section(
         "Speed of skipping",
         "Images per second of `predict_early` and of the full network, measured "
         "alternately (`aebnas zoo benchmark aebnas_cifar10_small`). The last two "
