@@ -53,12 +53,14 @@ def depthwise(x: Any, filters: Any, stride: int) -> Any:
 
 
 def _forget_gradient() -> None:
-    """Leave nothing of the last custom gradient behind.
+    """Leave nothing of the last custom gradient behind, where nobody looks for it.
 
     TensorFlow registers it for good, and with it the whole graph, about 100 MB for
-    every network that a process trains. Only `tf.gradients` looks there; a tape does
-    not.
+    every network that a process trains. A tape does not look there, but what
+    differentiates the branches of `tf.cond` does.
     """
+    if tf.compat.v1.get_default_graph().is_control_flow_graph:
+        return
     registered = ops.gradient_registry._registry
     last = next(reversed(registered))
     if last.startswith("CustomGradient"):

@@ -104,3 +104,23 @@ def test_nothing_is_left_in_the_registry_of_gradients():
     assert before  # there is such a registry
     assert np.any(step(x, filters))
     assert set(ops.gradient_registry.list()) == before
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("takes_part", [True, False])
+def test_gradient_inside_a_condition(takes_part):
+    x, filters = tf.ones((1, 4, 4, 2)), tf.ones((3, 3, 2, 1))
+
+    @tf.function
+    def step(takes_part):
+        with tf.GradientTape() as tape:
+            tape.watch(filters)
+            outputs = tf.cond(
+                takes_part, lambda: depthwise.depthwise(x, filters, 1), lambda: x
+            )
+        return tape.gradient(outputs, filters)
+
+    found = step(tf.constant(takes_part))
+    # Each tap meets the 4x4 pixels, or fewer by those that it leaves the map.
+    expected = np.outer([3, 4, 3], [3, 4, 3])[..., None, None] * takes_part
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, (3, 3, 2, 1)))
