@@ -114,6 +114,7 @@ def draw(options: argparse.Namespace) -> None:
     module = importlib.import_module(f"figures.{options.command}")
     figure = getattr(module, options.command)
     figure(**{name: getattr(options, name) for name in (*names, "out")})
+    print(f"Wrote {options.out}.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,11 +55,12 @@ BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 @pytest.mark.parametrize("suffix", BEGINS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_is_drawn_in_the_format_of_the_suffix(
-    figure, suffix, tmp_path, made_up_comparison
+    figure, suffix, tmp_path, made_up_comparison, capsys
 ):
     out, record = tmp_path / f"{figure}.{suffix}", str(made_up_comparison[1])
     given = [record if each == "RECORD" else each for each in COMMANDS[figure]]
     assert main([figure, *given, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"Wrote {out}.\n"
     assert out.read_bytes().startswith(BEGINS[suffix])
     if suffix == "svg":
         text = out.read_text(encoding="utf-8")  # glyphs are paths, text in comments
