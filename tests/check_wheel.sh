@@ -42,11 +42,11 @@ for name in zoo.list_models():
 Image.fromarray(test.images[0]).save("digit.png")
 END
 
-aebnas zoo predict aebnas_digits digit.png
 aebnas zoo export aebnas_digits --out on_device
 python on_device/run.py digit.png
-aebnas search run --data digits --target-macs 1.5e6 --trials 3 --initial-trials 2 \
-  --epochs 1 --train-images 200 --resolutions 32 --directory my_search
+# Exits on a model of the wheel: whole networks would take a minute to compile.
+aebnas search run --data digits --backbone aebnas_digits --target-macs 1.5e6 \
+  --trials 3 --initial-trials 2 --epochs 1 --train-images 200 --directory my_search
 aebnas search front my_search --max-macs 1e8 --export found
 aebnas zoo predict found digit.png
 aebnas figures report my_search found --out report.html

@@ -15,24 +15,12 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THRE
 # By default a twentieth of the time goes to looking for garbage.
 gc.set_threshold(10_000, 20, 20)
 
-import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from zoo import (  # noqa: E402
-    Architecture,
-    Branch,
-    ConvModule,
-    EarlyExitClassifier,
-    EarlyExitModel,
-    Stage,
-    data,
-    macs,
-    training,
-)
-from zoo.cost import CONVENTIONS, Cost  # noqa: E402
+import zoo  # noqa: E402
 
-gc.freeze()  # the libraries stay: no collection needs to look at them again
+# Keras is imported by what needs it, which the process that hands out tests does not.
 
 
 def pytest_addoption(parser):
@@ -98,6 +86,8 @@ def pytest_runtest_setup(item):
 
     A test takes few steps, and compiling one takes longer than many of them.
     """
+    import keras
+
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -115,7 +105,7 @@ def skip_what_takes_long(request):
         pytest.skip("builds a network or starts a process")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EarlyExitModel, "__init__", skip)
+        patch.setattr(zoo.EarlyExitModel, "__init__", skip)
         patch.setattr(subprocess.Popen, "__init__", skip)
         yield
 
@@ -123,16 +113,18 @@ def skip_what_takes_long(request):
 @pytest.fixture(scope="session")
 def architecture():
     """The cheapest stages at 32 pixels, exits after stages 1 and 3."""
-    branch = Branch([ConvModule(8)])
-    stages = [Stage.uniform(2, 3, 3)] * 5
-    return Architecture(32, stages, [branch, None, branch, None], [0.5, 1, 0.5, 1])
+    branch = zoo.Branch([zoo.ConvModule(8)])
+    stages, branches = [zoo.Stage.uniform(2, 3, 3)] * 5, [branch, None, branch, None]
+    return zoo.Architecture(32, stages, branches, [0.5, 1, 0.5, 1])
 
 
 @pytest.fixture(scope="session")
 def classifier(architecture):
     """A network of random weights, not compiled. Do not change it."""
+    import keras
+
     keras.utils.set_random_seed(1)
-    return EarlyExitClassifier(architecture, num_classes=10)
+    return zoo.EarlyExitClassifier(architecture, num_classes=10)
 
 
 @pytest.fixture(scope="session")
@@ -147,9 +139,9 @@ def compared(architecture):
     from reproduce import comparison as kinds
     from search.records import DataSource
 
-    early = macs(architecture, 10)
+    early = zoo.macs(architecture, 10)
     dear, *_, final = early.per_exit
-    static = Cost((2_000_000,), (), 9)
+    static = zoo.cost.Cost((2_000_000,), (), 9)
     settings = {
         "early": (early, [(dear, 0.5, (1.0, 0.0, 0.0)), (final, 0.7, (0.0, 0.0, 1.0))]),
         "static": (static, [(2_000_000, 0.6, (1.0,))]),
@@ -208,7 +200,7 @@ def first_digits():
     """The digits, with only the first images of each part."""
 
     def first(**parts):
-        digits = data.load("digits")
+        digits = zoo.data.load("digits")
         taken = {part: getattr(digits, part).take(n) for part, n in parts.items()}
         return dataclasses.replace(digits, **taken)
 
@@ -218,14 +210,14 @@ def first_digits():
 @pytest.fixture(scope="session")
 def skip_training():
     """In place of `zoo.training.train`: does nothing, and says that it took a while."""
-    told = training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
+    told = zoo.training.TrainingResult(1, seconds=0.1, images_per_second=1, final={})
     return lambda *_, **__: told
 
 
 @pytest.fixture
 def untrained(monkeypatch, skip_training):
     """Networks are built and measured, but keep their initial weights."""
-    monkeypatch.setattr(training, "train", skip_training)
+    monkeypatch.setattr(zoo.training, "train", skip_training)
 
 
 class Guess:
@@ -237,11 +229,13 @@ class Guess:
     exit_rule = "score_margin"
 
     def __init__(self, architecture, num_classes, thresholds=None, crop=1.0):
-        if not isinstance(architecture, Architecture):
-            architecture = Architecture.from_dict(architecture)
+        import keras
+
+        if not isinstance(architecture, zoo.Architecture):
+            architecture = zoo.Architecture.from_dict(architecture)
         self.architecture, self.num_classes = architecture, num_classes
         self.crop = crop
-        self.macs = macs(architecture, num_classes)
+        self.macs = zoo.macs(architecture, num_classes)
         own = tuple(t for t in architecture.thresholds if t < 1)
         self.thresholds = own if thresholds is None else tuple(thresholds)
         self.num_exits = len(architecture.exits) + 1
@@ -251,10 +245,10 @@ class Guess:
         self.layers = [layer("guess", [self.guesses])]
 
     def cost(self, convention="standard"):
-        return macs(self.architecture, self.num_classes, convention)
+        return zoo.macs(self.architecture, self.num_classes, convention)
 
     def conventions(self):
-        return CONVENTIONS
+        return zoo.cost.CONVENTIONS
 
     def predict(self, images, **_):
         seen = images.reshape(len(images), -1)[:, ::61] / 255
@@ -288,7 +282,7 @@ def without_training(skip_training, kernel_ridge):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gc.collect", lambda: 0)  # nothing to collect, and it is slow
             patch.setattr("os.fsync", lambda file: None)  # no power is lost
-            patch.setattr(training, "train", skip_training)
+            patch.setattr(zoo.training, "train", skip_training)
             patch.setitem(surrogate.SURROGATES, "adaptive", kernel_ridge)
             patch.setattr(tuner, "EarlyExitClassifier", Guess)
             patch.setattr(candidates, "EarlyExitClassifier", Guess)

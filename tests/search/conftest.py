@@ -23,6 +23,7 @@ LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
 PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
 SCRIPT = """
 import gc, json, sys
+sys.modules["matplotlib"] = None  # Keras imports it if it can, which takes long
 from conftest import fake_train
 from search import EarlyExitTuner, Settings, run
 from search.surrogate import SURROGATES, scaled

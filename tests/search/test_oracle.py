@@ -2,6 +2,7 @@ import functools
 import itertools
 import json
 import math
+import shutil
 
 import keras_tuner
 import numpy as np
@@ -482,14 +483,24 @@ def kill_before_write(monkeypatch, count):
     monkeypatch.setattr(pareto_oracle, "write_text", write_or_die)
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, measure):
+    """A function: an oracle; the folder of six trials of it; the course of nine."""
+    folder = tmp_path_factory.mktemp("begun")
+    make = functools.partial(nsga2, **QUICK[nsga2])
+    drive(on(folder / "six", make()), measure, 6)
+    return make, folder / "six", course(drive(on(folder / "nine", make()), measure, 9))
+
+
 @pytest.mark.parametrize("count", range(1, 12))
 def test_a_kill_between_two_writes_changes_nothing(
-    count, tmp_path, monkeypatch, measure
+    count, begun, tmp_path, monkeypatch, measure
 ):
-    make = functools.partial(nsga2, **QUICK[nsga2])
-    whole = drive(on(tmp_path / "whole", make()), measure, 9)
-    oracle = drive(on(tmp_path / "killed", make()), measure, 6)
+    make, six, whole = begun
+    shutil.copytree(six, tmp_path / "killed")
+    oracle = on(tmp_path / "killed", make(), reload=True)
     completed = ids(oracle.completed_trials())
+    assert len(completed) == 6
     with monkeypatch.context() as patch:
         kill_before_write(patch, count)
         with pytest.raises(Killed):
@@ -497,7 +508,7 @@ def test_a_kill_between_two_writes_changes_nothing(
     oracle = on(tmp_path / "killed", make(), reload=True)
     assert ids(oracle.completed_trials())[:6] == completed
     drive(oracle, measure, 9 - len(oracle.completed_trials()))
-    assert course(oracle) == course(whole)
+    assert course(oracle) == whole
 
 
 def test_a_state_older_than_the_trials_is_repaired(tmp_path, measure):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from search.supernet.batches import SHIFT, Batches  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 from search.supernet.plan import Phase, Plan  # noqa: E402
 from search.supernet.stored import About  # noqa: E402
+from search.supernet.training import Trainer  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
 
 PLAN = Plan((Phase(1, 0.1), Phase(1, 0.05, subnets=1)), batch_size=4, seed=3)
@@ -60,9 +62,21 @@ def compiled_once():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, few):
-    """An uninterrupted training: 2 steps of the largest, 2 of the sandwich rule."""
+    """An uninterrupted training: 2 steps of the largest, 2 of the sandwich rule.
+
+    Also a copy of its folder from between the last two, as a kill would leave it.
+    """
     folder = tmp_path_factory.mktemp("whole")
-    return folder, training.train(folder, few, BRIEF)
+    save, killed = Trainer.save, folder.with_name("killed")
+
+    def save_and_copy(trainer, path, state):
+        save(trainer, path, state)
+        if state.step == 3:
+            shutil.copytree(folder, killed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "save", save_and_copy)
+        return folder, training.train(folder, few, BRIEF, minutes=0), killed
 
 
 def rows(folder):
@@ -73,13 +87,21 @@ def rows(folder):
         ]
 
 
-def test_resumed_training_takes_the_same_course(whole, tmp_path, few):
-    folder, weights = whole
-    training.train(tmp_path, few, BRIEF, stop_after=3)  # amid the second phase
-    assert len(rows(tmp_path)) == 1
-    resumed = training.train(tmp_path, few, BRIEF)
+def test_resumed_training_takes_the_same_course(whole, few):
+    folder, weights, killed = whole  # amid the second phase
+    assert len(rows(killed)) == 1
+    resumed = training.train(killed, few, BRIEF)
     assert all(np.array_equal(weights[name], resumed[name]) for name in weights)
-    assert rows(tmp_path) == rows(folder)
+    assert rows(killed) == rows(folder)
+
+
+def test_a_training_stops_after_as_many_steps_as_are_asked_for(
+    tmp_path, few, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "step", lambda *_: np.ones(12))
+    training.train(tmp_path, few, BRIEF, stop_after=3)
+    assert len(rows(tmp_path)) == 1
+    assert np.load(tmp_path / "checkpoint.npz")["step"] == 3
 
 
 def test_training_changes_every_filter_of_the_backbone(whole):
@@ -92,13 +114,13 @@ def test_training_changes_every_filter_of_the_backbone(whole):
 
 
 def test_checkpoint_is_a_supernet(whole):
-    folder, weights = whole
+    folder, weights, _ = whole
     supernet = Supernet.load(folder / "checkpoint.npz")
     assert all(np.array_equal(supernet.weights[n], weights[n]) for n in weights)
 
 
 def test_another_plan_is_refused_and_later_phases_may_change(whole, few):
-    folder, weights = whole
+    folder, weights, _ = whole
     other = dataclasses.replace(BRIEF, seed=4)
     with pytest.raises(ValueError, match="holds a training that differs in seed"):
         training.train(folder, few, other)
