@@ -40,7 +40,7 @@ def under_way(attempts, tuner):
 def test_a_killed_worker_gets_its_trial_again_and_none_is_lost(
     tmp_path, searching, attempts, monkeypatch, capfd
 ):
-    monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.3")
+    monkeypatch.setenv("FAKE_TRAINING_SECONDS", "0.6")
     monkeypatch.setenv("FAKE_TRAINING_FAILS", "3")
     folder = tmp_path / "search"
     with concurrent.futures.ThreadPoolExecutor() as pool:
