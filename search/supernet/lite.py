@@ -20,12 +20,12 @@ from search.supernet.choices import BLOCKS
 from search.supernet.elastic import EPSILON
 from search.supernet.stored import About
 from zoo.architecture import STAGE_KINDS, STEM_CHANNELS
+from zoo.backbones import lite
 
 NAME = "lite1"
 ABOUT = About()
 CLASSES = 1000
 BLOCKS_OF_LITE1 = (range(1, 4), range(4, 7), range(7, 11), range(11, 15), range(15, 20))
-EPSILON_OF_LITE1 = 1e-3
 GATE = 2.0  # hard_sigmoid(2) is 5/6, and has a gradient
 Weights = Mapping[str, np.ndarray]
 
@@ -39,12 +39,10 @@ def read(seed: int = 0) -> dict[str, np.ndarray]:
     Raises:
         ImportError: The package with Lite1's weights is not installed.
     """
-    from zoo.backbones import efficientnet_lite
-
     return converted(
         {
             f"{layer.name}/{weight.name}": weight.numpy()
-            for layer in efficientnet_lite(NAME).layers
+            for layer in lite.efficientnet_lite(NAME).layers
             for weight in layer.weights
         },
         seed,
@@ -58,7 +56,7 @@ def converted(given: Weights, seed: int = 0) -> dict[str, np.ndarray]:
     def normalisation(ours: str, theirs: str, channels: np.ndarray) -> None:
         """Scale and offset, as if the small number in the root were ours."""
         variance = given[f"{theirs}_bn/moving_variance"]
-        scale = np.sqrt((variance + EPSILON) / (variance + EPSILON_OF_LITE1))
+        scale = np.sqrt((variance + EPSILON) / (variance + lite.EPSILON))
         weights[f"{ours}_bn/gamma"] = (given[f"{theirs}_bn/gamma"] * scale)[channels]
         weights[f"{ours}_bn/beta"] = given[f"{theirs}_bn/beta"][channels]
 

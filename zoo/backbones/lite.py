@@ -45,6 +45,7 @@ _STAGES = (
     _Stage(1, 3, 1, 6, 320),
 )
 _STEM, _HEAD = 32, 1280  # the same in every variant
+EPSILON = 1e-3  # of batch normalisation
 VARIANTS = {
     "lite0": _Variant(1.0, 1.0, 224, 0.2),
     "lite1": _Variant(1.0, 1.1, 240, 0.2),
@@ -144,7 +145,7 @@ def _convolution(
 
 
 def _normalised(x: Any, name: str, activation: bool = True) -> Any:
-    x = BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_bn")(x)
+    x = BatchNormalization(momentum=0.99, epsilon=EPSILON, name=f"{name}_bn")(x)
     return layers.ReLU(6, name=f"{name}_relu6")(x) if activation else x
 
 

@@ -50,9 +50,8 @@ def features(model, first, last):
 def statistics(weights, given, blocks, stage):
     """Lite1's, in the order of a stage's channels, and ones for everything else."""
     found = {
-        name.removesuffix("/gamma"): np.ones((2, len(value)), np.float32)
-        for name, value in weights.items()
-        if name.endswith("/gamma")
+        name: np.ones((2, len(weights[f"{name}/gamma"])), np.float32)
+        for name in shared.normalisations(lite.CLASSES)
     }
     for b, block in enumerate(blocks):
         middle = lite._important(given, block, len(given[f"{block}_expand_bn/gamma"]))
@@ -97,7 +96,7 @@ def test_narrow_blocks_keep_the_channels_that_the_projection_weighs_most(weights
 
 
 def test_import_by_name_writes_a_supernet_to_start_from(monkeypatch, tmp_path, network):
-    monkeypatch.setattr("zoo.backbones.efficientnet_lite", lambda variant: network)
+    monkeypatch.setattr("zoo.backbones.lite.efficientnet_lite", lambda variant: network)
     main(["supernet", "import", "lite1", "--out", str(tmp_path)])
     found, about = stored.read(tmp_path)
     assert about == lite.ABOUT
