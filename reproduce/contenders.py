@@ -23,9 +23,9 @@ import keras
 from keras import layers
 
 from reproduce import networks, runs
-from reproduce.records import RESULTS, RunRecord
+from reproduce.records import FROM_SCRATCH, RESULTS, ModelRecord, RunRecord
 from search.records import CandidateRecord
-from zoo import registry
+from zoo import records
 from zoo.attachment import attach
 from zoo.backbones.lite import efficientnet_lite
 from zoo.classifier import EarlyExitClassifier
@@ -83,8 +83,13 @@ def get(name: str) -> Contender:
 
 
 def ours(name: str, num_classes: int) -> EarlyExitModel:
-    """The network of a pretrained model, with random weights."""
-    return EarlyExitClassifier(registry.record(name).architecture, num_classes)
+    """The network of a model that was trained from scratch, with random weights.
+
+    Raises:
+        FileNotFoundError: The record is missing; a checkout has it.
+    """
+    record = records.read(RESULTS / FROM_SCRATCH / f"{name}.json", ModelRecord)
+    return EarlyExitClassifier(record.architecture, num_classes)
 
 
 def edanas(num_classes: int) -> EarlyExitModel:

@@ -37,12 +37,19 @@ SECTIONS = (
         "Models",
         "The pretrained models. Accuracy is the accuracy of the exit rule on the test "
         "split, and MACs are averages over the same split. Thresholds were chosen on "
-        "images held out from the training split. The column epochs counts only the "
-        "last stage of training: the medium model and the two large models were "
-        "trained in stages, and we knew the test accuracy when we decided to train "
-        "further. `aebnas zoo show NAME` prints the details: every exit, the data "
-        "and its fingerprint, recipe, seed and versions.",
+        "images held out from the training split. `aebnas zoo show NAME` prints the "
+        "details: every exit, the data and its fingerprint, recipe, initial weights, "
+        "seed and versions.",
         "models",
+    ),
+    Section(
+        "What inherited weights gain",
+        "Models of the same names, trained from random weights and from weights that "
+        "began with ImageNet; see the notes of `aebnas zoo show NAME`. The networks "
+        "and the length of training differ, too. Of those trained from random weights, "
+        "the medium model and the two large ones were trained in stages, and we knew "
+        "the test accuracy when we decided to train further. One seed each.",
+        "inheritance",
     ),
     Section(
         "Test pictures that are JPEG copies",
@@ -60,17 +67,19 @@ SECTIONS = (
     ),
     Section(
         "The search against a guess",
-        "A search found `aebnas_cifar10_small`. The other network was designed by "
-        "hand: resolution 40, exits after stages 2 and 3. Both were trained in the "
-        "same way, with one seed each. We chose between them on the validation split, "
+        "A search that trained its candidates from random weights found the first "
+        "network. The other one was designed by hand: resolution 40, exits after "
+        "stages 2 and 3. Both were trained from random weights in the same way, with "
+        "one seed each. We chose between them on the validation split, "
         "but already knew the test accuracy of the second. With one seed each, a "
         "difference of a tenth of a point means nothing.",
         "guess",
     ),
     Section(
         "Other early-exit networks, and static ones",
-        "The networks of `aebnas_cifar10_small` and `aebnas_cifar10_medium`, those of "
-        "other methods, and static networks of similar cost. All are trained briefly "
+        "Our small and medium networks that were designed for training from random "
+        "weights (`from_scratch/` in the records), those of other methods, and static "
+        "networks of similar cost. All are trained briefly "
         "from random weights, except EfficientNet-Lite0, which has ImageNet weights "
         "(`aebnas reproduce compare`). Within 2.6 M average MACs and within 0.4 ms, "
         "our small network is the most accurate of those without ImageNet weights. Our "
@@ -113,7 +122,8 @@ SECTIONS = (
     ),
     Section(
         "Two latency tables, two fronts",
-        "The candidates of the search that found `aebnas_cifar10_small`, with the "
+        "The candidates of a search for small networks "
+        "(`searches/cifar10_small.json` in the records), with the "
         "latencies that two latency tables of the same machine predict for them "
         "(`aebnas search latency-table`).",
         "latency_fronts",

@@ -1,4 +1,4 @@
-"""Does inheritance rank? Inherited accuracies beside those of training from scratch."""
+"""Does inheritance rank? Inherited accuracies beside those of stand-alone training."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from zoo.measure import provenance
 
 if TYPE_CHECKING:
     from search.supernet.inheriting import SubNetwork
+    from search.supernet.network import Supernet
 
 DRAWN = 1000  # random architectures from which those to compare are taken
 SHORT = "short"  # recipe of a search's candidates without a supernet
@@ -70,6 +71,8 @@ def measure(
     count: int = 12,
     epochs: int = 15,
     seed: int = 1,
+    resolutions: Sequence[int] = (),
+    initial: str | os.PathLike | None = None,
     progress: Callable[[RankedNetwork], None] = lambda row: None,
 ) -> RankingRecord:
     """Measure networks with inherited weights, trained briefly, and trained for long.
@@ -85,6 +88,9 @@ def measure(
         count: How many networks.
         epochs: Epochs of the long training, by the recipe "long".
         seed: Of the networks, and of their trainings.
+        resolutions: Of the networks; empty: those that the supernet was trained for.
+        initial: A supernet that the long training takes its initial weights from, with
+            new classifiers, such as that of ImageNet weights; None: random weights.
         progress: Called after every network.
     """
     from search.supernet.inheriting import ANSWERS, Inherit
@@ -92,13 +98,14 @@ def measure(
 
     directory = pathlib.Path(directory)
     dataset, shared = data.load(source, data_dir), Supernet.load(supernet)
+    start = None if initial is None else Supernet.load(initial)
     inherit = Inherit(shared, dataset, directory / ANSWERS)
     labels = dataset.validation.labels
     few = dataclasses.replace(dataset, train=dataset.train.take(SHORT_IMAGES))
     long = training.recipe("long", epochs=epochs)
-    trainings = ((few, training.recipe(SHORT)), (dataset, long))
+    trainings = ((few, training.recipe(SHORT), None), (dataset, long, start))
     rows = []
-    resolutions = stored.about(supernet).resolutions or (32,)
+    resolutions = resolutions or stored.about(supernet).resolutions or (32,)
     for k, architecture in enumerate(architectures(count, resolutions, seed)):
         network = inherit.network(architecture, dataset.num_classes)
         rows.append(
@@ -115,6 +122,7 @@ def measure(
         progress(rows[-1])
     return RankingRecord(
         supernet=shared.digest,
+        initial=None if start is None else start.digest,
         data=DataSource(dataset.name, dataset.fingerprint),
         num_classes=dataset.num_classes,
         recipe=dataclasses.asdict(long),
@@ -137,19 +145,36 @@ def _trained(
     architecture: Architecture,
     dataset: Dataset,
     recipe: training.Recipe,
+    initial: Supernet | None,
     seed: int,
     folder: pathlib.Path,
 ) -> tuple[float, ...]:
-    """Accuracy of each exit on the validation split after training from scratch."""
+    """Accuracy of each exit on the validation split after training on its own."""
     folder = folder / recipe.name
     if not (folder / registry.CONFIG).is_file():  # it was not at its end
         keras.utils.set_random_seed(seed)
-        model = EarlyExitClassifier(architecture, dataset.num_classes, crop=recipe.crop)
+        model = _start(architecture, dataset, recipe, initial)
         pipeline.fit(
             model, dataset, recipe, folder, seed=seed, validate=False, verbose=0
         )
         keras.backend.clear_session()
     return registry.record(folder).results["validation"].exit_accuracy
+
+
+def _start(
+    architecture: Architecture,
+    dataset: Dataset,
+    recipe: training.Recipe,
+    initial: Supernet | None,
+) -> EarlyExitClassifier:
+    """The network before its training."""
+    if initial is None:
+        return EarlyExitClassifier(architecture, dataset.num_classes, crop=recipe.crop)
+    from search.supernet.inheriting import IMAGES
+
+    statistics = initial.calibrate(architecture, dataset.train.images[:IMAGES])
+    network = initial.extract(architecture, statistics, crop=recipe.crop)
+    return network.with_new_classifiers(dataset.num_classes)
 
 
 @dataclass(frozen=True)

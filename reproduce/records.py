@@ -7,7 +7,7 @@ of records has the same layout everywhere:
     experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
     digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
     searches/                           other searches
-    baselines/, stages/                 models that are not shipped
+    from_scratch/, stages/, baselines/  models that are not shipped
     device/NAME.json                    models on a device
     latency_tables/NAME.json            latency tables of `search latency-table`
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,
@@ -40,7 +40,8 @@ def _shipped(package: pathlib.Path, here: pathlib.Path) -> pathlib.Path:
 
 
 RESULTS = _shipped(pathlib.Path(__file__).parent, pathlib.Path.cwd())
-BASELINES, ORACLES, EXITS = "baselines", "digits_oracles", "lite0_exits"
+BASELINES, FROM_SCRATCH = "baselines", "from_scratch"
+ORACLES, EXITS = "digits_oracles", "lite0_exits"
 DEVICE, TABLES = "device", "latency_tables"
 SURROGATES, FINETUNE, PIXEL_EXACT, SKIPPING = (
     "surrogates_archive.json",
@@ -251,10 +252,12 @@ class RankedNetwork:
 @record("ranking", format=1)
 @dataclass(frozen=True, kw_only=True)
 class RankingRecord:
-    """Whether inherited accuracies rank networks as training from scratch does.
+    """Whether inherited accuracies rank networks as training each alone does.
 
     Attributes:
         supernet: Digest of its weights.
+        initial: Likewise of the supernet that the long training took its initial
+            weights from; None: random weights.
         data: The data set; accuracies are of its validation split.
         num_classes: Its classes.
         recipe: Of the long training.
@@ -265,6 +268,7 @@ class RankingRecord:
     """
 
     supernet: str
+    initial: str | None
     data: DataSource
     num_classes: int
     recipe: dict[str, Any]

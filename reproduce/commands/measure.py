@@ -116,6 +116,20 @@ def add(commands: CommandLine) -> None:
         default=15,
         help="epochs of the long training (default: 15)",
     )
+    sub.add_argument(
+        "--resolutions",
+        type=int,
+        nargs="+",
+        default=(),
+        metavar="R",
+        help="resolutions of the networks, in pixels (default: the supernet's)",
+    )
+    sub.add_argument(
+        "--initial",
+        metavar="SUPERNET",
+        help="supernet whose weights the long training starts from, such as one that "
+        "`search supernet import` wrote (default: random weights)",
+    )
     sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     sub.add_argument(
         "--directory",
@@ -266,6 +280,8 @@ def ranking(options: argparse.Namespace) -> None:
         count=options.networks,
         epochs=options.epochs,
         seed=options.seed,
+        resolutions=options.resolutions,
+        initial=options.initial,
         progress=progress,
     )
     shared.write(options.out, record)

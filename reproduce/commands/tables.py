@@ -18,9 +18,9 @@ def add(commands: CommandLine) -> None:
         table,
         "Print a table of published and measured results.",
         "Names: cifar10, svhn, cifar100, ablation, searches, thresholds, surrogates,\n"
-        "oracles, ranking, exits, models, baselines, guess, finetune, skipping,\n"
-        "pixel_exact, device, device_agreement, device_latency, latency_fronts, and\n"
-        "those that a file given by --load registers.",
+        "oracles, ranking, exits, models, inheritance, baselines, guess, finetune,\n"
+        "skipping, pixel_exact, device, device_agreement, device_latency,\n"
+        "latency_fronts, and those that a file given by --load registers.",
     )
     sub.add_argument("table", metavar="NAME", help="one of the names above")
     sub.add_argument(

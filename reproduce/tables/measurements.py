@@ -21,7 +21,7 @@ from reproduce.records import (
     RankingRecord,
     SurrogateQualityRecord,
 )
-from reproduce.tables.models import SHIPPED
+from reproduce.tables.models import SMALL
 from reproduce.tables.registry import Table, register
 from zoo.cards import million, percent
 
@@ -154,23 +154,24 @@ def _ranking(results: pathlib.Path) -> Table:
         *(results, records.RANKING, RankingRecord),
         command="aebnas reproduce ranking",
     )
+    weights = "random weights" if record.initial is None else "another supernet"
     return Table(
         ranking.COLUMNS,
         ranking.cells(record),
         f"{len(record.rows)} random networks of the space, measured on the validation "
         f"split of {record.data.name} with a supernet's weights, after the training of "
-        f"a search's candidate (2 epochs on {record.short_images:,} images) and after "
-        f"{record.recipe['epochs']} epochs on all images. How well do the first two, "
-        "and the MACs alone, rank the networks as the long training does? Exit: the "
-        f"final one, or the mean of all. There are {ranking.BANDS} bands, each with "
-        "the same number of networks.",
+        f"a search's candidate (2 epochs on {record.short_images:,} images, from "
+        f"random weights) and after {record.recipe['epochs']} epochs on all images, "
+        f"from {weights}. How well do the first two, and the MACs alone, rank the "
+        "networks as the long training does? Exit: the final one, or the mean of all. "
+        f"There are {ranking.BANDS} bands, each with the same number of networks.",
     )
 
 
 def _skipping(results: pathlib.Path) -> Table:
     record = records.read(
         *(results, records.SKIPPING, BenchmarkRecord),
-        command=f"aebnas zoo benchmark {SHIPPED}",
+        command=f"aebnas zoo benchmark {SMALL}",
     )
     versions, backend = record.provenance["versions"], record.provenance["backend"]
     return Table(

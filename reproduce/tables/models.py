@@ -21,7 +21,7 @@ DESCRIPTIONS = {
     FIXED: "the same backbone with EDANAS's fixed branches",
     STATIC: "static: two stages and one branch, no earlier exit",
 }
-SHIPPED, GUESS = "aebnas_cifar10_small", "cifar10_small_by_hand"
+SMALL, GUESS = "aebnas_cifar10_small", "cifar10_small_by_hand"
 LEAST, MOST = 1.5e6, 2.4e6  # budgets at which branches are compared
 
 
@@ -112,21 +112,55 @@ def leads(one: ModelRecord, other: ModelRecord) -> tuple[float, float]:
 
 
 def _guess(results: pathlib.Path) -> Table:
-    shipped = registry.record(SHIPPED)
-    found = [shipped, *_named(results, GUESS)]
+    scratch = {r.name: r for r in records.models(results, records.FROM_SCRATCH)}
+    found = [
+        *(
+            (f"`{SMALL}` from scratch", scratch[name])
+            for name in scratch
+            if name == SMALL
+        ),
+        *((f"`{record.name}`", record) for record in _named(results, GUESS)),
+    ]
     cheapest = [
-        f"`{record.name}` "
-        + million(min(point.average_macs for point in record.frontier))
-        for record in found
+        f"{name} {million(min(point.average_macs for point in record.frontier))}"
+        for name, record in found
     ]
     return Table(
         ("network", "epochs", "validation", "test accuracy", "average MACs (`aebnas`)"),
-        [(f"`{record.name}`", *_accuracies(record)) for record in found],
+        [(name, *_accuracies(record)) for name, record in found],
         "The lowest average MACs that each can be set to (`standard` convention): "
-        f"{', '.join(cheapest)}.",
+        f"{'; '.join(cheapest)}.",
+    )
+
+
+def _inheritance(results: pathlib.Path) -> Table:
+    """The models that were shipped before beside those of the same name now."""
+    rows = []
+    for scratch in records.models(results, records.FROM_SCRATCH):
+        shipped = registry.record(scratch.name)
+        for weights, record in (("random", scratch), ("inherited", shipped)):
+            test = record.results["test"]
+            first = next(k for k, share in enumerate(test.utilisation) if share > 0)
+            rows.append(
+                (
+                    f"`{record.name}`",
+                    weights,
+                    million(test.average_macs[CONVENTION]),
+                    percent(test.accuracy),
+                    percent(test.exit_accuracy[first]),
+                    percent(test.exit_accuracy[-1]),
+                )
+            )
+    return Table(
+        (
+            *("model", "initial weights", "average MACs (`aebnas`)", "test accuracy"),
+            *("of the first exit in use", "of the final exit"),
+        ),
+        rows,
     )
 
 
 register("models", _models)
 register("baselines", _baselines)
 register("guess", _guess)
+register("inheritance", _inheritance)

@@ -88,14 +88,34 @@ def test_the_lead_of_searched_branches_is_that_of_the_records(text):
 
 
 def test_the_search_and_the_guess_were_trained_alike(text):
-    shipped, guess = registry.record(models.SHIPPED), baseline(models.GUESS)
-    assert shipped.training["seed"] == guess.training["seed"]
-    assert shipped.training["thresholds"] == guess.training["thresholds"]
+    path = RESULTS / records.FROM_SCRATCH / f"{models.SMALL}.json"
+    found, guess = zoo_records.read(path), baseline(models.GUESS)
+    assert found.training["seed"] == guess.training["seed"]
+    assert found.training["thresholds"] == guess.training["thresholds"]
     # The older recipe lacks the fields that recipes have got since.
-    assert guess.recipe.items() <= shipped.recipe.items()
-    for record in (shipped, guess):
+    assert guess.recipe.items() <= found.recipe.items()
+    for text_of, record in (
+        (f"`{models.SMALL}` from scratch", found),
+        (f"`{models.GUESS}`", guess),
+    ):
         cheapest = min(point.average_macs for point in record.frontier)
-        assert f"`{record.name}` {million(cheapest)}" in text
+        assert f"{text_of} {million(cheapest)}" in text
+
+
+def test_the_gain_of_inherited_weights_is_that_of_the_records(text):
+    part = text.partition("## What inherited weights gain\n")[2].partition("\n## ")[0]
+    for scratch in records.models(RESULTS, records.FROM_SCRATCH):
+        for weights, record in (
+            ("random", scratch),
+            ("inherited", registry.record(scratch.name)),
+        ):
+            test = record.results["test"]
+            cells = (
+                *(f"`{scratch.name}`", weights),
+                million(test.average_macs["aebnas"]),
+                percent(test.accuracy),
+            )
+            assert f"| {' | '.join(cells)} |" in part
 
 
 def test_the_pixel_exact_accuracies_are_those_of_the_record(text):

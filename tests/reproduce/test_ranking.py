@@ -31,6 +31,7 @@ def record():
     ]
     return RankingRecord(
         supernet="0",
+        initial=None,
         data=DataSource("cifar10", "0"),
         num_classes=10,
         recipe={"epochs": 15},
@@ -94,7 +95,7 @@ def test_a_training_is_measured_on_validation_and_not_repeated(
         32, (stage,) * 5, (branch, None, None, None), (0.5, 1, 1, 1)
     )
     digits = first_digits(train=16, validation=24, test=12)
-    arguments = small, digits, training.recipe("short"), 1, tmp_path
+    arguments = small, digits, training.recipe("short"), None, 1, tmp_path
     found = ranking._trained(*arguments)
     model = zoo.load(tmp_path / "short")
     right = model.predict(digits.validation.images, verbose=0).argmax(-1)
@@ -113,8 +114,9 @@ def test_every_network_is_measured_and_the_record_says_how(
     digits = first_digits(train=16, validation=24, test=12)
     asked = []
 
-    def trained(architecture, dataset, recipe, seed, folder):
-        asked.append((recipe.name, recipe.epochs, len(dataset.train.labels)))
+    def trained(architecture, dataset, recipe, initial, seed, folder):
+        start = initial and initial.digest
+        asked.append((recipe.name, recipe.epochs, len(dataset.train.labels), start))
         return (0.1, 0.2, 0.3, 0.4, 0.5)
 
     def inherit(supernet, dataset, folder):
@@ -132,19 +134,22 @@ def test_every_network_is_measured_and_the_record_says_how(
 
         return types.SimpleNamespace(network=of)
 
-    supernet = types.SimpleNamespace(digest="abc")
-    monkeypatch.setattr(network.Supernet, "load", lambda name: supernet)
+    def load(name):
+        return types.SimpleNamespace(digest=f"digest of {name}")
+
+    monkeypatch.setattr(network.Supernet, "load", load)
     monkeypatch.setattr(stored, "about", lambda name: About(resolutions=(32,)))
     monkeypatch.setattr(inheriting, "Inherit", inherit)
     monkeypatch.setattr(ranking.data, "load", lambda *_: digits)
     monkeypatch.setattr(ranking, "_trained", trained)
     monkeypatch.setattr(ranking, "SHORT_IMAGES", 8)
     out = tmp_path / "ranking.json"
-    folder = ("--directory", tmp_path / "runs")
+    folder = ("--directory", tmp_path / "runs", "--initial", "other")
     call("ranking", "mine", "--networks", 4, "--epochs", 7, *folder, "--out", out)
     record = records.read(out, RankingRecord)
-    assert asked == [("short", 2, 8), ("long", 7, 16)] * 4
-    assert (record.supernet, record.data.name) == ("abc", "digits")
+    assert asked == [("short", 2, 8, None), ("long", 7, 16, "digest of other")] * 4
+    assert (record.supernet, record.initial) == ("digest of mine", "digest of other")
+    assert record.data.name == "digits"
     assert (record.recipe["epochs"], record.short_images) == (7, 8)
     expected = [each.to_dict() for each in ranking.architectures(4, (32,))]
     assert [row.architecture for row in record.rows] == expected
@@ -154,3 +159,21 @@ def test_every_network_is_measured_and_the_record_says_how(
         for row in record.rows
     )
     assert registry.CONFIG not in {path.name for path in tmp_path.rglob("*")}
+
+
+def test_the_long_training_may_start_from_a_supernet(first_digits):
+    network = pytest.importorskip("search.supernet.network")
+    architecture, recipe = ARCHITECTURES[0], training.recipe("long")
+    digits = first_digits(train=16, validation=24, test=12)
+    supernet = network.Supernet.random(7, seed=1)
+    model = ranking._start(architecture, digits, recipe, supernet)
+    statistics = supernet.calibrate(architecture, digits.train.images)
+    extracted = supernet.extract(architecture, statistics)
+    assert (extracted.num_classes, model.num_classes) == (7, 10)
+    different = {
+        layer.name
+        for layer in extracted.layers
+        for one, other in zip(layer.get_weights(), model.get_layer(layer.name).weights)
+        if not np.array_equal(one, other)
+    }
+    assert different and all("classifier" in name for name in different)
