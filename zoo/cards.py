@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.device_record import DeviceRecord
-from zoo.exits import OperatingPoint
+from zoo.exits import OperatingPoint, single_exit_accuracy
 from zoo.model_record import DataRecord, ModelRecord, Report
 
 FRONTIER_ROWS = 16
 PRECISIONS = {
     None: "kernels in half precision",
+    6: "large kernels in 6 bits, the others in half precision",
     8: "large kernels in 8 bits, the others in half precision",
     32: "in single precision",
 }

@@ -20,10 +20,12 @@ _PARTS = ("train", "test")
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "flip")
 
 
-def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
+def write(
+    path: str | os.PathLike, arrays: Mapping[str, Any], compress: bool = False
+) -> None:
     """Write arrays by name to an `.npz` file, whole or not at all."""
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    (np.savez_compressed if compress else np.savez)(file, **arrays)
     files.write_bytes(path, file.getvalue())
 
 

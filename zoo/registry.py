@@ -226,8 +226,9 @@ def save(
         training: How the model was trained, for the card; see
             `zoo.measure.provenance`.
         notes: Sentences for the card.
-        weight_bits: 8 stores large kernels in 8 bits, which halves the file; 32 keeps
-            all weights as they are. See `zoo.weights.stored`.
+        weight_bits: 8 or 6 stores large kernels in so many bits, which makes the file
+            half as large or smaller; 32 keeps all weights as they are. See
+            `zoo.weights.stored`.
 
     Returns:
         The record written to `config.json`.

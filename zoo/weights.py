@@ -4,8 +4,9 @@ Keras's own weight files name a group by the class and the order of its layer, s
 renaming a class breaks them, and reordering layers of equal shapes loads the wrong
 weights silently. Here a weight is found by its layer's name, or not at all.
 
-A large kernel may be stored in 8 bits: `dense/kernel` then holds integers, and
-`dense/kernel:scale` what to multiply them by, a number per output channel.
+A large kernel may be stored in 6 or 8 bits: `dense/kernel` then holds integers, which
+are compressed, and `dense/kernel:scale` what to multiply them by, a number per output
+channel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from zoo.files import write_bytes
 
 FORMAT = 3  # 2 had no scales
 SCALE = ":scale"
-WEIGHT_BITS = (8, 16, 32)
+WEIGHT_BITS = (6, 8, 16, 32)
 LARGE = 8_192  # values in a kernel; rounding smaller ones saves little and costs more
 
 
@@ -78,7 +79,10 @@ def dumps(
         for name, value in (attributes or {}).items():
             file.attrs[name] = value
         for path, value in values.items():
-            file.create_dataset(path, data=value)
+            packed = {}
+            if value.dtype == np.int8:
+                packed = {"compression": "gzip", "chunks": value.shape}
+            file.create_dataset(path, data=value, **packed)
     return buffer.getvalue()
 
 
@@ -95,7 +99,9 @@ def loads(data: bytes, where: str) -> tuple[dict[str, np.ndarray], dict[str, Any
 
             def keep(path: str, item: Any) -> str | None:
                 if isinstance(item, h5py.Dataset):
-                    if item.external or item.is_virtual or item.nbytes > len(data):
+                    written = item.id.get_storage_size()
+                    needed = 1 if item.compression else item.nbytes
+                    if item.external or item.is_virtual or written < needed:
                         return path
                     found[path] = item[()]
                 return None
@@ -182,9 +188,10 @@ def stored(
 
     Args:
         values: Arrays by path.
-        weight_bits: 32 to keep everything; 16 for kernels in half precision; 8 to
-            round kernels of at least `LARGE` values, depthwise ones apart, to integers
-            with a scale per output channel, the other kernels being in half precision.
+        weight_bits: 32 to keep everything; 16 for kernels in half precision; 8 or 6
+            to round kernels of at least `LARGE` values, depthwise ones apart, to
+            integers of so many bits with a scale per output channel, the other kernels
+            being in half precision.
 
     Raises:
         ValueError: A weight is NaN or infinite, or there is no such precision.
@@ -197,9 +204,10 @@ def stored(
             continue
         if not np.isfinite(value).all():
             raise ValueError(f"The weights {path} hold NaN or infinite values.")
-        if weight_bits == 8 and _is_large(value):
+        if weight_bits <= 8 and _is_large(value):
             largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
-            scale = np.maximum(largest / 127, np.finfo(np.float32).tiny)
+            steps = 2 ** (weight_bits - 1) - 1
+            scale = np.maximum(largest / steps, np.finfo(np.float32).tiny)
             found[path] = np.round(value / scale).astype(np.int8)
             found[path + SCALE] = scale
         else:
@@ -210,7 +218,7 @@ def stored(
 def check_bits(weight_bits: int) -> None:
     """Raise if weights cannot be stored in so many bits."""
     if weight_bits not in WEIGHT_BITS:
-        raise ValueError(f"weight_bits is {weight_bits!r}; expected 8, 16 or 32.")
+        raise ValueError(f"weight_bits is {weight_bits!r}; expected 6, 8, 16 or 32.")
 
 
 def _is_large(value: np.ndarray) -> bool:

@@ -136,7 +136,8 @@ def write(
         about: What is known of them.
         weight_bits: Precision of kernels in the file; see `zoo.weights.stored`.
     """
-    npz.write(path, arrays(weights.stored(values, weight_bits), about))
+    kept = weights.stored(values, weight_bits)
+    npz.write(path, arrays(kept, about), compress=weight_bits <= 8)
 
 
 def digest(values: Mapping[str, np.ndarray]) -> str:

@@ -216,7 +216,8 @@ def test_kernels_are_stored_in_half_precision_unless_they_overflow():
             weights.stored({"a/bias": np.array([bad], np.float32)})
 
 
-def test_large_kernels_can_be_stored_in_8_bits_with_a_scale_per_channel():
+@pytest.mark.parametrize("bits", [6, 8])
+def test_large_kernels_can_be_rounded_to_integers_with_a_scale_per_channel(bits):
     rng = np.random.default_rng(1)
     given = {
         "a/kernel": rng.normal(size=(3, 3, 40, 40)) * 10 ** rng.normal(size=40),
@@ -226,7 +227,7 @@ def test_large_kernels_can_be_stored_in_8_bits_with_a_scale_per_channel():
         "zero/kernel": np.zeros((100, 100)),
     }
     given = {path: value.astype(np.float32) for path, value in given.items()}
-    data = weights.dumps(weights.stored(given, weight_bits=8))
+    data = weights.dumps(weights.stored(given, weight_bits=bits))
     with h5py.File(io.BytesIO(data)) as file:
         assert {path: file[path].dtype.name for path in given} == {
             **{"a/kernel": "int8", "zero/kernel": "int8", "a/gamma": "float32"},
@@ -234,11 +235,14 @@ def test_large_kernels_can_be_stored_in_8_bits_with_a_scale_per_channel():
         }
     found, _ = weights.loads(data, "it")
     largest = np.abs(given["a/kernel"]).max((0, 1, 2))
-    assert (np.abs(found["a/kernel"] - given["a/kernel"]) <= largest / 253).all()
+    step = largest / (2 ** (bits - 1) - 1)
+    assert (np.abs(found["a/kernel"] - given["a/kernel"]) <= step * 0.501).all()
+    saved = (15 - bits) / 8 * given["a/kernel"].size + given["zero/kernel"].size
+    assert len(data) < len(weights.dumps(weights.stored(given, 16))) - saved
     for path in given.keys() - {"a/kernel"}:
         np.testing.assert_allclose(found[path], given[path], rtol=1e-3, atol=1e-4)
     assert set(weights.stored(given, 32)) == set(given)
-    with pytest.raises(ValueError, match="weight_bits is 4; expected 8, 16 or 32"):
+    with pytest.raises(ValueError, match="weight_bits is 4; expected 6, 8, 16 or 32"):
         weights.stored(given, 4)
 
 

@@ -130,10 +130,10 @@ def add(commands: CommandLine) -> None:
     sub.add_argument(
         "--weight-bits",
         type=int,
-        choices=(8, 16, 32),
+        choices=(6, 8, 16, 32),
         default=16,
-        help="precision of the saved kernels; with 8, which applies to large kernels "
-        "only, the file is half as large (default: 16)",
+        help="precision of the saved kernels; with 8 or 6, which apply to large "
+        "kernels only, the file is half as large or smaller (default: 16)",
     )
     sub.add_argument(
         "--note",

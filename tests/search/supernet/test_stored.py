@@ -39,6 +39,12 @@ def test_what_is_written_is_read(tmp_path):
     np.testing.assert_allclose(
         stored.read(tmp_path / "s.npz")[0]["c"], large["c"], 0, 40
     )
+    noise = {"c": np.random.default_rng(1).normal(size=(100, 100)).astype(np.float32)}
+    sizes = []
+    for bits in (6, 8, 16):
+        stored.write(tmp_path / "s.npz", noise, about, weight_bits=bits)
+        sizes.append((tmp_path / "s.npz").stat().st_size)
+    assert sizes[0] < 0.85 * sizes[1] < 0.5 * sizes[2]
 
 
 def test_a_checkpoint_of_the_first_version_is_explained_by_its_training(tmp_path):
