@@ -28,8 +28,8 @@ def load(
     """
     folder = check_folder(results) / part
     found = {
-        path.stem: records.read(path, SearchRecord)
-        for path in sorted(folder.glob("*.json"))
+        path.name.partition(".")[0]: records.read(path, SearchRecord)
+        for path in records.paths(folder)
     }
     if not found:
         raise FileNotFoundError(f"There are no records of searches in {folder}.")

@@ -4,7 +4,8 @@ The shipped ones are in `RESULTS`, which a checkout of the repository has and an
 installed package has not; run in a checkout, that finds those of the checkout. A folder
 of records has the same layout everywhere:
 
-    experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`
+    experiments/SCALE/NAME_seedN.json   experiments, see `reproduce.runs`; large ones
+                                        end in .json.gz
     digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
     searches/                           other searches
     from_scratch/, stages/, baselines/  models that are not shipped
@@ -336,7 +337,7 @@ def devices(results: str | os.PathLike) -> Iterator[DeviceRecord]:
     Raises:
         ValueError: A record is damaged.
     """
-    for path in sorted((pathlib.Path(results) / DEVICE).glob("*.json")):
+    for path in records.paths(pathlib.Path(results) / DEVICE):
         yield records.read(path, DeviceRecord)
 
 
@@ -346,7 +347,7 @@ def latency_tables(results: str | os.PathLike) -> Iterator[LatencyTable]:
     Raises:
         ValueError: A record is damaged.
     """
-    for path in sorted((pathlib.Path(results) / TABLES).glob("*.json")):
+    for path in records.paths(pathlib.Path(results) / TABLES):
         yield records.read(path, LatencyTable)
 
 
@@ -360,5 +361,5 @@ def models(results: str | os.PathLike, part: str = BASELINES) -> Iterator[ModelR
     Raises:
         ValueError: A record is damaged.
     """
-    for path in sorted((pathlib.Path(results) / part).glob("*.json")):
+    for path in records.paths(pathlib.Path(results) / part):
         yield records.read(path, ModelRecord)

@@ -32,6 +32,7 @@ EXPERIMENTS = "experiments"  # in a folder of records
 WALL_SECONDS = "wall_seconds.json"  # in the folder of a search
 TUNED = "tuned"  # likewise, the reported candidate after further training
 ANSWERS = "answers"  # beside these folders, what a supernet's candidates answered
+MANY = 100  # candidates; the records of larger searches are compressed
 
 
 def run(
@@ -55,7 +56,8 @@ def run(
         on_trial: See `search.run`.
 
     Returns:
-        The record's file, `RESULTS/experiments/SCALE/NAME_seedS.json`.
+        The record's file, `RESULTS/experiments/SCALE/NAME_seedS.json`, or `.json.gz` if
+        the scale has more than `MANY` candidates.
 
     Raises:
         ValueError: Experiment or scale are unknown, or the folder holds another search.
@@ -78,7 +80,7 @@ def run(
         selected=_selected(found, folder, data_dir, SCALES[scale].tuning_epochs),
         wall_seconds=round(_seconds(folder / WALL_SECONDS), 1),
     )
-    path = pathlib.Path(results) / EXPERIMENTS / scale / f"{stem}.json"
+    path = pathlib.Path(results, EXPERIMENTS, *place_of(record))
     path.parent.mkdir(parents=True, exist_ok=True)
     records.write(path, record)
     return path
@@ -174,7 +176,7 @@ def load(
             f"folders {', '.join(f'{EXPERIMENTS}/{each}' for each in SCALES)}, such "
             "as `run` writes."
         )
-    found = [_read(path) for path in sorted((folder / scale).glob("*.json"))]
+    found = [_read(path) for path in records.paths(folder / scale)]
     return [each for each in found if not names or each.experiment in names]
 
 
@@ -205,7 +207,8 @@ def _read(path: pathlib.Path) -> RunRecord:
 def place_of(record: RunRecord) -> tuple[str, str]:
     """Folder and name of a record's file, within the folder of experiments."""
     name = f"{record.experiment}_seed{record.settings.seed}.json"
-    return record.scale, name
+    many = SCALES[record.scale].trials > MANY
+    return record.scale, name + records.COMPRESSED * many
 
 
 def changed_settings(record: RunRecord) -> list[str]:

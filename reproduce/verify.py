@@ -57,7 +57,7 @@ def check(folder: str | os.PathLike = RESULTS) -> tuple[int, list[str]]:
         ValueError: A file is damaged, or no record of a known kind.
     """
     folder = check_folder(folder)
-    paths = sorted(folder.rglob("*.json"))
+    paths = records.paths(folder, below=True)
     if not paths:
         raise FileNotFoundError(
             f"There are no records in {folder}; expected a folder of JSON files, "

@@ -2,23 +2,26 @@
 
 A record is a frozen data class with a `kind` and a `format`. It is written as JSON in
 which every item of a list has a line of its own, and read in one place, which checks
-every field. A module that defines records registers each with `record`.
+every field. A file whose name ends in `.gz` is compressed. A module that defines
+records registers each with `record`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import math
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from zoo.files import write_text
+from zoo.files import write_bytes
 
 R = TypeVar("R")
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -36,6 +39,7 @@ class _Kind:
 
 _KINDS: dict[str, _Kind] = {}
 ADDED = "added"
+COMPRESSED = ".gz"
 
 
 def record(
@@ -132,7 +136,22 @@ def dumps(value: Any) -> str:
 
 def write(path: str | os.PathLike, value: Any) -> None:
     """Write a record to a file, whole or not at all."""
-    write_text(path, dumps(value))
+    data = dumps(value).encode("utf-8")
+    if pathlib.Path(path).suffix == COMPRESSED:
+        data = gzip.compress(data, mtime=0)
+    write_bytes(path, data)
+
+
+def paths(folder: str | os.PathLike, below: bool = False) -> list[pathlib.Path]:
+    """The files of records in a folder, sorted.
+
+    Args:
+        folder: The folder; it need not exist.
+        below: Whether to look in the folders in it, too.
+    """
+    folder = pathlib.Path(folder)
+    search = folder.rglob if below else folder.glob
+    return sorted(path for end in ("", COMPRESSED) for path in search(f"*.json{end}"))
 
 
 def read(path: str | os.PathLike, *kinds: type[R], assume: type[R] | None = None) -> R:
@@ -159,8 +178,13 @@ def read_json(path: str | os.PathLike) -> Any:
         FileNotFoundError: There is no such file.
         ValueError: It is not JSON.
     """
+    data = pathlib.Path(path).read_bytes()
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        if pathlib.Path(path).suffix == COMPRESSED:
+            data = gzip.decompress(data)
+        return json.loads(data.decode("utf-8"))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: it is not gzip ({error}).") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not JSON ({error}).") from error
 

@@ -159,8 +159,8 @@ def test_a_seed_below_zero_is_an_error(fail, tmp_path, run_arguments):
 def test_list_names_every_experiment_and_counts_its_records(call, as_json):
     counts = {
         scale: [
-            path.stem.rsplit("_seed", 1)[0]
-            for path in (RESULTS / "experiments" / scale).glob("*.json")
+            path.name.rsplit("_seed", 1)[0]
+            for path in (RESULTS / "experiments" / scale).glob("*.json*")
         ]
         for scale in SCALES
     }
@@ -182,6 +182,12 @@ def test_list_names_every_experiment_and_counts_its_records(call, as_json):
 
 
 # Running
+
+
+def test_records_of_large_searches_are_compressed(done):
+    assert runs.place_of(done.record) == ("smoke", f"{done.name}_seed1.json")
+    large = dataclasses.replace(done.record, scale="inherited")
+    assert runs.place_of(large) == ("inherited", f"{done.name}_seed1.json.gz")
 
 
 def test_a_continued_run_trains_only_the_interrupted_candidate_again(done):

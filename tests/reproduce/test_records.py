@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 
 import numpy as np
@@ -104,17 +105,20 @@ def test_an_installed_package_finds_the_records_of_a_checkout(tmp_path):
     assert _shipped(package, checkout) == package / "results"
 
 
-FILES = sorted(RESULTS.rglob("*.json"))
-
-
-@pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
+@pytest.fixture(
+    scope="module",
+    params=records.paths(RESULTS, below=True),
+    ids=lambda path: path.name.partition(".")[0],
+)
 def path(request):
     return request.param
 
 
 def test_every_shipped_record_is_read_and_written_as_it_is(path):
     record = records.read(path, *KINDS)
-    assert records.dumps(record) == path.read_text(encoding="utf-8")
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == ".gz" else data
+    assert records.dumps(record) == text.decode("utf-8")
     if isinstance(record, SearchRecord):
         # Recorded architectures are of the space that was searched.
         space = record.settings.search_space()
@@ -124,7 +128,9 @@ def test_every_shipped_record_is_read_and_written_as_it_is(path):
 
 
 def test_the_shipped_records_have_a_line_per_candidate():
-    lines = sum(path.read_text(encoding="utf-8").count("\n") for path in FILES)
+    lines = sum(
+        path.read_text(encoding="utf-8").count("\n") for path in RESULTS.rglob("*.json")
+    )
     assert 3000 < lines < 15_000
 
 

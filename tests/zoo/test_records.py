@@ -1,6 +1,7 @@
 """Records: typed data in files that say what they are."""
 
 import dataclasses
+import gzip
 import json
 
 import numpy as np
@@ -39,6 +40,23 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert records.read(path, Measurement, Other) == MEASUREMENT
     data = json.loads(path.read_text(encoding="utf-8"))
     assert (data["kind"], data["format"]) == ("test_measurement", 2)
+
+
+def test_a_record_may_be_compressed(tmp_path):
+    for name in ("one.json", "two.json.gz", "below/three.json.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        records.write(tmp_path / name, MEASUREMENT)
+        assert records.read(tmp_path / name) == MEASUREMENT
+    data = (tmp_path / "two.json.gz").read_bytes()
+    assert gzip.decompress(data) == (tmp_path / "one.json").read_bytes()
+    found = [tmp_path / name for name in ("one.json", "two.json.gz")]
+    assert records.paths(tmp_path) == found
+    assert len(records.paths(tmp_path, below=True)) == 3
+    assert records.paths(tmp_path / "nowhere") == []
+    for damaged in (data[:-9], b"{}", data[:30] + b"####" + data[34:]):
+        (tmp_path / "two.json.gz").write_bytes(damaged)
+        with pytest.raises(ValueError, match="is damaged: it is not gzip"):
+            records.read(tmp_path / "two.json.gz")
 
 
 def test_every_item_of_a_list_has_a_line_of_its_own():
