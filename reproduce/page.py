@@ -35,20 +35,24 @@ class Section:
 SECTIONS = (
     Section(
         "Models",
-        "The pretrained models. Accuracy is the accuracy of the exit rule on the test "
-        "split, and MACs are averages over the same split. Thresholds were chosen on "
-        "images held out from the training split. `aebnas zoo show NAME` prints the "
-        "details: every exit, the data and its fingerprint, recipe, initial weights, "
-        "seed and versions.",
+        "This table lists the pretrained models. Accuracy is the accuracy of the exit "
+        "rule on the test split, and MACs are averages over the same split; the column "
+        "`aebnas` counts them as the authors' tools do. Thresholds were chosen on "
+        "images held out from the training split. Epochs do not include those of "
+        "initial weights. `aebnas zoo show NAME` prints the details: every exit, the "
+        "data and its fingerprint, recipe, initial weights, seed and versions.",
         "models",
     ),
     Section(
-        "What inherited weights gain",
-        "Models of the same names, trained from random weights and from weights that "
-        "began with ImageNet; see the notes of `aebnas zoo show NAME`. The networks "
-        "and the length of training differ, too. Of those trained from random weights, "
-        "the medium model and the two large ones were trained in stages, and we knew "
-        "the test accuracy when we decided to train further. One seed each.",
+        "Random and inherited weights",
+        "Each name stands for two models: an earlier one, trained from random weights, "
+        "and the present one. Its initial weights come from the supernet, which began "
+        "with ImageNet weights, or, for CIFAR-100, directly from ImageNet (see the "
+        "notes of `aebnas zoo show NAME`). The two also differ in architecture and "
+        "length of training, so the table does not isolate the effect of the weights. "
+        "Each model was trained with one seed. Of the models trained from random "
+        "weights, the medium one and the two large ones were trained in stages, and we "
+        "already knew their test accuracy when we decided to train further.",
         "inheritance",
     ),
     Section(
@@ -67,19 +71,19 @@ SECTIONS = (
     ),
     Section(
         "The search against a guess",
-        "A search that trained its candidates from random weights found the first "
-        "network. The other one was designed by hand: resolution 40, exits after "
-        "stages 2 and 3. Both were trained from random weights in the same way, with "
-        "one seed each. We chose between them on the validation split, "
+        "The first network was found by a search that trained its candidates from "
+        "random weights. The second was designed by hand, with resolution 40 and exits "
+        "after stages 2 and 3. Both were trained from random weights in the same way, "
+        "with one seed each. We chose between them on the validation split, "
         "but already knew the test accuracy of the second. With one seed each, a "
         "difference of a tenth of a point means nothing.",
         "guess",
     ),
     Section(
         "Other early-exit networks, and static ones",
-        "Our small and medium networks that were designed for training from random "
-        "weights (`from_scratch/` in the records), those of other methods, and static "
-        "networks of similar cost. All are trained briefly "
+        "This table compares our earlier small and medium networks (`from_scratch/` "
+        "in the records) with those of other methods and with static networks of "
+        "similar cost. All are trained briefly "
         "from random weights, except EfficientNet-Lite0, which has ImageNet weights "
         "(`aebnas reproduce compare`). Within 2.6 M average MACs and within 0.4 ms, "
         "our small network is the most accurate of those without ImageNet weights. Our "

@@ -79,7 +79,7 @@ def test_the_examples_of_the_quick_start_run(tmp_path, monkeypatch):
     assert (shown == digits.images[digits.labels == 3][0]).all()
     model = names["model"]
     (point,) = [p for p in model.frontier if p.thresholds == model.thresholds]
-    assert point.average_macs <= 1.6e6
+    assert point.average_macs <= 2e6
 
 
 def test_the_example_of_the_page_on_figures_compares_two_models(capsys):

@@ -99,6 +99,24 @@ def summary(result: Report) -> str:
     return " ".join(sentences)
 
 
+def largest_gain(record: ModelRecord) -> tuple[float, OperatingPoint] | None:
+    """Where the exit rule of a model gains most, on the validation split.
+
+    Returns:
+        The accuracy minus `zoo.exits.single_exit_accuracy` at the same average MACs, in
+        -1..1, and the setting of the frontier where it is largest. None: not measured.
+    """
+    if record.results is None or not record.frontier:
+        return None
+    alone = record.results["validation"].exit_accuracy
+    gains = [
+        point.accuracy - single_exit_accuracy(alone, record.macs, point.average_macs)
+        for point in record.frontier
+    ]
+    best = max(range(len(gains)), key=gains.__getitem__)
+    return gains[best], record.frontier[best]
+
+
 def thinned(points: Sequence[Any], count: int = FRONTIER_ROWS) -> list[Any]:
     """At most `count` points, spread evenly over the list, both ends kept."""
     if len(points) <= count:
@@ -214,11 +232,23 @@ def render(record: ModelRecord) -> str:
             "## Threshold frontier",
             f"{len(points)} of the {len(record.frontier)} Pareto-optimal settings "
             "on the validation split, in standard MACs; `model.set_budget` chooses "
-            "among all of them.",
+            "among all of them." + _gain(record),
             markdown_table(FRONTIER_COLUMNS, frontier_rows(points)),
         ]
     parts += ["## Weights", f"SHA-256 `{weights.sha256}`."]
     return "\n\n".join(parts) + "\n"
+
+
+def _gain(record: ModelRecord) -> str:
+    """How much the exit rule gains on the validation split, at most."""
+    largest = largest_gain(record)
+    if largest is None:
+        return ""
+    gain, point = largest
+    return (
+        " The largest gain over the best single exit at equal average MACs is "
+        f"{100 * gain:+.2f} points, at {million(point.average_macs)}."
+    )
 
 
 def _pixels(data: DataRecord) -> str:

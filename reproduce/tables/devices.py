@@ -69,7 +69,13 @@ def _latency(results: pathlib.Path) -> Table:
         for record in found
         for row in record.rows
     ]
-    processors = dict.fromkeys(record.device["processor"] for record in found)
+    timed: dict[str, list[str]] = {}
+    for record in found:
+        timed.setdefault(record.device["processor"], []).append(f"`{record.model}`")
+    processors = ". ".join(
+        f"Timed on {processor}: {', '.join(models)}"
+        for processor, models in timed.items()
+    )
     static = ", ".join(
         f"`{each.model}` {percent(each.static_accuracy)}" for each in found
     )
@@ -79,7 +85,7 @@ def _latency(results: pathlib.Path) -> Table:
             *("an image in batches of 256, ms", "an image without exits, ms"),
         ),
         rows,
-        f"{', '.join(processors)}. Accuracy without early exits, in Keras: {static}.",
+        f"{processors}. Accuracy without early exits, in Keras: {static}.",
     )
 
 

@@ -175,7 +175,8 @@ def test_tables_show_the_records(results):
     assert [row[-1] for row in found.rows] == ["not quantised", "50.00 %, 0.800 M"]
     found = tables.table("device_latency", results)
     assert found.rows[0][2:] == ("0.25 0.50 1.00", "0.62", "0.38", "1.12")
-    assert found.remark.startswith("a device. Accuracy without early exits")
+    where = f"Timed on a device: `{SHIPPED}`. Accuracy without early exits"
+    assert found.remark.startswith(where)
     assert len(tables.table("device", results).rows) == 2
 
 

@@ -103,7 +103,7 @@ def test_the_search_and_the_guess_were_trained_alike(text):
 
 
 def test_the_gain_of_inherited_weights_is_that_of_the_records(text):
-    part = text.partition("## What inherited weights gain\n")[2].partition("\n## ")[0]
+    part = text.partition("## Random and inherited weights\n")[2].partition("\n## ")[0]
     for scratch in records.models(RESULTS, records.FROM_SCRATCH):
         for weights, record in (
             ("random", scratch),
