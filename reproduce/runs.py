@@ -81,6 +81,8 @@ def run(
         wall_seconds=round(_seconds(folder / WALL_SECONDS), 1),
     )
     path = pathlib.Path(results, EXPERIMENTS, *place_of(record))
+    if SCALES[scale].trials > MANY:
+        path = path.with_suffix(".json.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
     records.write(path, record)
     return path
@@ -190,7 +192,7 @@ def _read(path: pathlib.Path) -> RunRecord:
     about = path.stat()
     record = _parsed(path, about.st_mtime_ns, about.st_size)
     place = place_of(record)
-    if (path.parent.name, path.name) != place:
+    if (path.parent.name, path.name.removesuffix(records.COMPRESSED)) != place:
         raise ValueError(
             f"{path} holds the record {'/'.join(place)}; expected it in the folder and "
             "under the name of the record."
@@ -205,10 +207,11 @@ def _read(path: pathlib.Path) -> RunRecord:
 
 
 def place_of(record: RunRecord) -> tuple[str, str]:
-    """Folder and name of a record's file, within the folder of experiments."""
-    name = f"{record.experiment}_seed{record.settings.seed}.json"
-    many = SCALES[record.scale].trials > MANY
-    return record.scale, name + records.COMPRESSED * many
+    """Folder and name of a record's file, within the folder of experiments.
+
+    The name of a compressed record ends in `.gz` in addition.
+    """
+    return record.scale, f"{record.experiment}_seed{record.settings.seed}.json"
 
 
 def changed_settings(record: RunRecord) -> list[str]:

@@ -206,7 +206,8 @@ def _pixel_exact(where: str, record: PixelExactRecord) -> Iterator[Comparison]:
 def _run(where: str, record: RunRecord) -> Iterator[Comparison]:
     yield from verify_search.check(where, record)
     place = "/".join(runs.place_of(record))
-    yield f"{where}: place", "/".join(where.split("/")[-2:]), place
+    found = "/".join(where.removesuffix(records.COMPRESSED).split("/")[-2:])
+    yield f"{where}: place", found, place
     yield f"{where}: changed settings", runs.changed_settings(record), []
     selected = record.selected
     yield f"{where}: selected trial", selected.trial, runs.choose(record)

@@ -129,8 +129,8 @@ def test_a_model_is_shown_with_its_frontier_and_its_exits(written):
     assert [each["name"] for each in drawn] == list(noted.exit_names)
     assert [each["branch"] for each in drawn] == [*cost.branches, 0]
     names = [model["network"]["parts"][each["part"]]["name"] for each in drawn]
-    assert names == ["stage 1", "stage 2", "stage 3", "head"]
-    assert drawn[1]["layers"] == ["size 8, kernel 3, expansion 1, pool"]
+    assert names == ["stage 2", "stage 3", "stage 4", "head"]
+    assert drawn[1]["layers"] == ["size 8, kernel 3, expansion 2"]
     assert model["test"]["setting"]["accuracy"] == noted.results["test"].accuracy
 
 

@@ -184,10 +184,20 @@ def test_list_names_every_experiment_and_counts_its_records(call, as_json):
 # Running
 
 
-def test_records_of_large_searches_are_compressed(done):
-    assert runs.place_of(done.record) == ("smoke", f"{done.name}_seed1.json")
-    large = dataclasses.replace(done.record, scale="inherited")
-    assert runs.place_of(large) == ("inherited", f"{done.name}_seed1.json.gz")
+def test_the_record_of_a_large_search_is_compressed(
+    ran, tmp_path, monkeypatch, without_training
+):
+    done = ran("cifar10_aebnas")
+    monkeypatch.setattr(runs, "MANY", 3)
+    with without_training():
+        path = runs.run(
+            done.name, scale="smoke", directory=done.root / "runs", results=tmp_path
+        )
+    folder = tmp_path / "experiments" / "smoke"
+    assert path == folder / f"{done.name}_seed1.json.gz"
+    (found,) = runs.load("smoke", tmp_path)
+    assert found.candidates == done.record.candidates
+    assert verify.check(tmp_path)[1] == []
 
 
 def test_a_continued_run_trains_only_the_interrupted_candidate_again(done):
