@@ -27,6 +27,7 @@ from zoo.files import write_bytes
 FORMAT = 3  # 2 had no scales
 SCALE = ":scale"
 WEIGHT_BITS = (6, 8, 16, 32)
+DEFLATED = 1032  # bytes that a byte of deflated data can stand for, at most
 LARGE = 8_192  # values in a kernel; rounding smaller ones saves little and costs more
 
 
@@ -99,9 +100,10 @@ def loads(data: bytes, where: str) -> tuple[dict[str, np.ndarray], dict[str, Any
 
             def keep(path: str, item: Any) -> str | None:
                 if isinstance(item, h5py.Dataset):
-                    written = item.id.get_storage_size()
-                    needed = 1 if item.compression else item.nbytes
-                    if item.external or item.is_virtual or written < needed:
+                    most = item.id.get_storage_size() * (
+                        DEFLATED if item.compression else 1
+                    )
+                    if item.external or item.is_virtual or item.nbytes > most:
                         return path
                     found[path] = item[()]
                 return None

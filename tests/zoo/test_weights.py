@@ -272,11 +272,18 @@ def hostile(kind, path):
             layout[:] = h5py.VirtualSource(str(path), "x", (4,))
             file.create_virtual_dataset("a/kernel", layout)
         else:
-            file.create_dataset("a/kernel", (10**6,) * 2, "<f4", chunks=(1000,) * 2)
+            packed = {"compression": "gzip"} if kind == "mostly unwritten" else {}
+            kernel = file.create_dataset(
+                "a/kernel", (10**6,) * 2, "<f4", chunks=(1000,) * 2, **packed
+            )
+            if packed:
+                kernel[0, 0] = 1
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["external", "virtual", "unwritten"])
+@pytest.mark.parametrize(
+    "kind", ["external", "virtual", "unwritten", "mostly unwritten"]
+)
 def test_a_file_makes_nobody_read_another_one_or_fill_the_memory(tmp_path, kind):
     secret = tmp_path / "secret"
     np.arange(4, dtype="<f4").tofile(secret)
