@@ -28,7 +28,7 @@ def load(
     """
     folder = check_folder(results) / part
     found = {
-        path.name.partition(".")[0]: records.read(path, SearchRecord)
+        records.stem(path): records.read(path, SearchRecord)
         for path in records.paths(folder)
     }
     if not found:

@@ -154,6 +154,11 @@ def paths(folder: str | os.PathLike, below: bool = False) -> list[pathlib.Path]:
     return sorted(path for end in ("", COMPRESSED) for path in search(f"*.json{end}"))
 
 
+def stem(path: str | os.PathLike) -> str:
+    """The name of a record's file without its endings."""
+    return pathlib.Path(pathlib.Path(path).name.removesuffix(COMPRESSED)).stem
+
+
 def read(path: str | os.PathLike, *kinds: type[R], assume: type[R] | None = None) -> R:
     """Read a record from a file.
 

@@ -134,7 +134,7 @@ def describe(
             facts.append((key, str(record.provenance[key])))
     return Search(
         id=name,
-        name=path.name.partition(".json")[0] if path.is_file() else path.name,
+        name=records.stem(path) if path.is_file() else path.name,
         data=record.data.name,
         convention=settings.convention,
         facts=tuple(facts),

@@ -108,7 +108,7 @@ def test_an_installed_package_finds_the_records_of_a_checkout(tmp_path):
 @pytest.fixture(
     scope="module",
     params=records.paths(RESULTS, below=True),
-    ids=lambda path: path.name.partition(".")[0],
+    ids=records.stem,
 )
 def path(request):
     return request.param

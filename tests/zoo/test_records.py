@@ -51,6 +51,7 @@ def test_a_record_may_be_compressed(tmp_path):
     assert gzip.decompress(data) == (tmp_path / "one.json").read_bytes()
     found = [tmp_path / name for name in ("one.json", "two.json.gz")]
     assert records.paths(tmp_path) == found
+    assert [records.stem(path) for path in found] == ["one", "two"]
     assert len(records.paths(tmp_path, below=True)) == 3
     assert records.paths(tmp_path / "nowhere") == []
     for damaged in (data[:-9], b"{}", data[:30] + b"####" + data[34:]):
