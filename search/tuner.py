@@ -110,8 +110,19 @@ class EarlyExitTuner(TrialTuner):
 
     def free_memory(self) -> None:
         """Free what a candidate leaves behind."""
-        keras.backend.clear_session()
+        if self._trains:
+            keras.backend.clear_session()
         gc.collect()
+
+    @property
+    def _trains(self) -> bool:
+        """Whether a model is built and trained for every candidate.
+
+        A supernet has networks of its own and trains none. Its compiled steps serve
+        all of them. Setting a seed or clearing the session would have TensorFlow
+        prepare the steps again, which takes longer than measuring a candidate.
+        """
+        return not hasattr(self.strategy, "network")
 
     def train(
         self, architecture: Architecture, trial: str
@@ -130,9 +141,10 @@ class EarlyExitTuner(TrialTuner):
         """
         began = time.perf_counter()
         seed = self.seed + 1000 * (int(trial) + 1)
-        keras.utils.set_random_seed(seed)
+        build = EarlyExitClassifier if self._trains else self.strategy.network
+        if self._trains:
+            keras.utils.set_random_seed(seed)
         classes = self.dataset.num_classes
-        build = getattr(self.strategy, "network", EarlyExitClassifier)
         model = build(architecture, classes, crop=self.recipe.crop)
         tunes = self.space.tune_thresholds and bool(architecture.exits)
         fitted = self.strategy(

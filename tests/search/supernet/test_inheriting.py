@@ -143,6 +143,14 @@ def test_a_search_continues_with_the_same_supernet_only(
         run(sought, tmp_path / "s", dataset=dataset)
 
 
+def test_the_supernets_steps_stay_compiled(searched, dataset, tmp_path, monkeypatch):
+    for where in ("keras.backend.clear_session", "keras.utils.set_random_seed"):
+        monkeypatch.setattr(where, lambda *_: pytest.fail("they are prepared again"))
+    sought = settings(searched / "net")
+    oracle = run(sought, tmp_path / "again", dataset=dataset)
+    assert len(oracle.trials) == 2 and not oracle.failed_trials()
+
+
 def test_other_searches_are_answered_from_the_disk(
     searched, dataset, tmp_path, monkeypatch
 ):
