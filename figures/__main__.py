@@ -81,6 +81,15 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
             ),
         ),
     ),
+    "ranking": (
+        "accuracy after long training against inherited accuracy",
+        (
+            (
+                "source",
+                {"metavar": "RECORD", "help": "record that `reproduce ranking` wrote"},
+            ),
+        ),
+    ),
     "surrogates": (
         "what surrogates predict for the authors' candidates, against the true values",
         (),

@@ -112,7 +112,7 @@ class EarlyExitTuner(TrialTuner):
         """Free what a candidate leaves behind."""
         if self._trains:
             keras.backend.clear_session()
-        gc.collect()
+            gc.collect()
 
     @property
     def _trains(self) -> bool:
@@ -120,7 +120,8 @@ class EarlyExitTuner(TrialTuner):
 
         A supernet has networks of its own and trains none. Its compiled steps serve
         all of them. Setting a seed or clearing the session would have TensorFlow
-        prepare the steps again, which takes longer than measuring a candidate.
+        prepare the steps again, which takes longer than measuring a candidate; and a
+        full garbage collection takes as long as a fifth of it.
         """
         return not hasattr(self.strategy, "network")
 

@@ -134,6 +134,34 @@ def model(classifier):
 
 
 @pytest.fixture(scope="session")
+def ranked():
+    """A record of `reproduce.ranking`, made up: six networks."""
+    from reproduce import ranking, records
+    from search.records import DataSource
+
+    rng = np.random.default_rng(1)
+    rows = [
+        records.RankedNetwork(
+            architecture.to_dict(),
+            zoo.macs(architecture, 10).per_exit,
+            *(tuple(rng.random(5)) for _ in range(3)),
+        )
+        for architecture in ranking.architectures(6, (32,), seed=3)
+    ]
+    return records.RankingRecord(
+        supernet="0",
+        initial=None,
+        data=DataSource("cifar10", "0"),
+        num_classes=10,
+        recipe={"epochs": 15},
+        short_images=5000,
+        seed=3,
+        rows=tuple(rows),
+        provenance={},
+    )
+
+
+@pytest.fixture(scope="session")
 def compared(architecture):
     """A record of `reproduce.compare`, made up: three networks, two seeds."""
     from reproduce import comparison as kinds

@@ -9,37 +9,11 @@ from scipy import stats
 
 import zoo
 from reproduce import ranking, verify
-from reproduce.records import RANKING, RankedNetwork, RankingRecord
-from search.records import DataSource
+from reproduce.records import RANKING, RankingRecord
 from search.supernet.stored import About
 from zoo import records, registry, training
 
 ARCHITECTURES = ranking.architectures(6, (32,), seed=3)
-
-
-@pytest.fixture
-def record():
-    """A record of made-up accuracies."""
-    rng = np.random.default_rng(1)
-    rows = [
-        RankedNetwork(
-            architecture.to_dict(),
-            zoo.macs(architecture, 10).per_exit,
-            *(tuple(rng.random(5)) for _ in range(3)),
-        )
-        for architecture in ARCHITECTURES
-    ]
-    return RankingRecord(
-        supernet="0",
-        initial=None,
-        data=DataSource("cifar10", "0"),
-        num_classes=10,
-        recipe={"epochs": 15},
-        short_images=5000,
-        seed=3,
-        rows=tuple(rows),
-        provenance={},
-    )
 
 
 def test_the_networks_have_all_exits_and_go_from_cheap_to_dear():
@@ -53,11 +27,11 @@ def test_the_networks_have_all_exits_and_go_from_cheap_to_dear():
         ranking.architectures(1, (32,))
 
 
-def test_the_agreement_is_that_of_scipy_over_all_networks_and_within_bands(record):
-    found = {(row.measure, row.exit): row for row in ranking.agreement(record)}
+def test_the_agreement_is_that_of_scipy_over_all_networks_and_within_bands(ranked):
+    found = {(row.measure, row.exit): row for row in ranking.agreement(ranked)}
     assert len(found) == 6
-    short = np.array([row.short for row in record.rows])
-    long = np.array([row.long for row in record.rows])
+    short = np.array([row.short for row in ranked.rows])
+    long = np.array([row.long for row in ranked.rows])
     final = found["short training", "final"]
     assert final.spearman == pytest.approx(stats.spearmanr(short, long)[0][4, 9])
     assert final.kendall == pytest.approx(stats.kendalltau(short[:, 4], long[:, 4])[0])
@@ -72,16 +46,16 @@ def test_the_agreement_is_that_of_scipy_over_all_networks_and_within_bands(recor
     assert by_macs == pytest.approx(stats.spearmanr(range(6), long[:, 4])[0])
 
 
-def test_a_record_becomes_a_table_and_its_macs_are_verified(record, tmp_path, call):
-    records.write(tmp_path / RANKING, record)
+def test_a_record_becomes_a_table_and_its_macs_are_verified(ranked, tmp_path, call):
+    records.write(tmp_path / RANKING, ranked)
     text = call("table", "ranking", "--results", tmp_path)
     assert "6 random networks" in text and "Spearman within bands of MACs" in text
-    for row in ranking.cells(record):
+    for row in ranking.cells(ranked):
         assert f"| {' | '.join(row)} |" in text
     assert verify.check(tmp_path)[1] == []
-    wrong = dataclasses.replace(record.rows[2], macs=(1, 2, 3, 4, 5))
-    changed = (*record.rows[:2], wrong, *record.rows[3:])
-    records.write(tmp_path / RANKING, dataclasses.replace(record, rows=changed))
+    wrong = dataclasses.replace(ranked.rows[2], macs=(1, 2, 3, 4, 5))
+    changed = (*ranked.rows[:2], wrong, *ranked.rows[3:])
+    records.write(tmp_path / RANKING, dataclasses.replace(ranked, rows=changed))
     (line,) = verify.check(tmp_path)[1]
     assert "MACs of network 2" in line
 
