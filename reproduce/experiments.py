@@ -40,8 +40,8 @@ class Scale:
         same_training: Whether all methods train by `recipe`, NACHOS too.
         inherited: Whether candidates inherit their weights from the supernet
             `aebnas_DATA` and are not trained.
-        tuning_epochs: Epochs that the reported candidate is trained further, by
-            `recipe`.
+        tuning: Fields of `recipe` that differ when the reported candidate is trained
+            further; None: it is not.
         data: Data set that stands in for the experiment's; None: its own.
     """
 
@@ -56,7 +56,7 @@ class Scale:
     resolutions: tuple[int, ...] = ()
     same_training: bool = False
     inherited: bool = False
-    tuning_epochs: int = 0
+    tuning: Mapping[str, Any] | None = None
     data: str | None = None
 
 
@@ -89,7 +89,7 @@ SCALES = {
         recipe="paper",
         resolutions=(32,),
         inherited=True,
-        tuning_epochs=5,
+        tuning={"augmentation": "shift"},  # with which the supernet was trained
     ),
     "paper": Scale(
         "the paper's 340 candidates of 5 epochs and its kind of surrogate, but from "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import search
@@ -77,7 +76,7 @@ def run(
         **vars(found),
         experiment=name,
         scale=scale,
-        selected=_selected(found, folder, data_dir, SCALES[scale].tuning_epochs),
+        selected=_selected(found, folder, data_dir, SCALES[scale].tuning),
         wall_seconds=round(_seconds(folder / WALL_SECONDS), 1),
     )
     path = pathlib.Path(results, EXPERIMENTS, *place_of(record))
@@ -123,16 +122,16 @@ def _selected(
     record: SearchRecord,
     folder: pathlib.Path,
     data_dir: str | os.PathLike | None,
-    epochs: int,
+    tuning: Mapping[str, Any] | None,
 ) -> Selected:
-    """The reported trial, trained for some epochs more, measured on the test split."""
+    """The reported trial, trained further if so, measured on the test split."""
     trial = choose(record)
     settings = record.settings
     dataset = data.load(settings.data, data_dir)
     model = load_candidate(folder / f"trial_{trial}")
     tuned = None
-    if epochs:
-        recipe = training.recipe(settings.recipe, epochs=epochs)
+    if tuning is not None:
+        recipe = training.recipe(settings.recipe, crop=model.crop, **tuning)
         tuned = pipeline.fit(
             model,
             dataset,
@@ -182,15 +181,8 @@ def load(
     return [each for each in found if not names or each.experiment in names]
 
 
-@functools.lru_cache(maxsize=1024)
-def _parsed(path: pathlib.Path, changed: int, size: int) -> RunRecord:
-    """A file of that time and size, read once: a table asks for it many times."""
-    return records.read(path, RunRecord)
-
-
 def _read(path: pathlib.Path) -> RunRecord:
-    about = path.stat()
-    record = _parsed(path, about.st_mtime_ns, about.st_size)
+    record = records.read_once(path, RunRecord)  # a table asks for it many times
     place = place_of(record)
     if (path.parent.name, path.name.removesuffix(records.COMPRESSED)) != place:
         raise ValueError(

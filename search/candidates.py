@@ -47,7 +47,7 @@ def read(path: str | os.PathLike) -> CandidateRecord:
         FileNotFoundError: There is no such file.
         ValueError: It is damaged.
     """
-    return records.read(path, CandidateRecord, assume=CandidateRecord)
+    return records.read_once(path, CandidateRecord, assume=CandidateRecord)
 
 
 def read_candidates(directory: str | os.PathLike) -> list[CandidateRecord]:

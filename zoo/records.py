@@ -9,6 +9,7 @@ records registers each with `record`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import json
 import math
@@ -174,6 +175,26 @@ def read(path: str | os.PathLike, *kinds: type[R], assume: type[R] | None = None
             version; the message says which.
     """
     return from_dict(read_json(path), *kinds, where=str(path), assume=assume)
+
+
+def read_once(
+    path: str | os.PathLike, kind: type[R], assume: type[R] | None = None
+) -> R:
+    """Like `read`, but a file that has not changed since it was read is not read again.
+
+    The caller must not change what is inside the record.
+    """
+    path = pathlib.Path(path)
+    about = path.stat()
+    return _read_version(path, about.st_mtime_ns, about.st_size, kind, assume)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_version(
+    path: pathlib.Path, changed: int, size: int, kind: type[R], assume: type[R] | None
+) -> R:
+    """The record in a file of that time and size."""
+    return read(path, kind, assume=assume)
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -247,14 +247,26 @@ def order(rows: Sequence[Row], scale: str = "") -> str:
     )
 
 
-def complete(results: pathlib.Path = RESULTS) -> tuple[str, list[Row]]:
-    """The largest scale with records of every method on CIFAR-10, and their rows."""
-    names = [
-        e.name for e in EXPERIMENTS.values() if e.data == "cifar10" and not e.space
-    ]
+def complete(
+    results: pathlib.Path = RESULTS,
+    names: Sequence[str] | None = None,
+    needed: Sequence[str] = CLAIM,
+) -> tuple[str, list[Row]]:
+    """The largest scale with records of all that is compared, and their rows.
+
+    Without one, it is the smallest scale.
+
+    Args:
+        results: Folder of records.
+        names: The experiments; None: those of the methods on CIFAR-10.
+        needed: The systems that must have records.
+    """
+    if names is None:
+        found = EXPERIMENTS.values()
+        names = [e.name for e in found if e.data == "cifar10" and not e.space]
     for scale in reversed(SCALES_OF_TABLES):
         rows = searched(scale, names, results)
-        if set(CLAIM) <= {row.system for row in rows}:
+        if set(needed) <= {row.system for row in rows}:
             break
     return scale, rows
 
@@ -294,9 +306,9 @@ def _searches(results: pathlib.Path) -> Table:
 
 
 def _ablation(results: pathlib.Path) -> Table:
-    rows = [
-        row for scale in SCALES_OF_TABLES for row in searched(scale, ABLATION, results)
-    ]
+    """What the search of branches and the tuning of thresholds contribute."""
+    systems = [EXPERIMENTS[name].system for name in ABLATION]
+    _, rows = complete(results, ABLATION, systems)
     remark = "Tuned: the best of 0.1, 0.2 and off at every exit, after training."
     note = _note("cifar10")
     return Table(COLUMNS, [row.cells() for row in rows], f"{note} {remark}")

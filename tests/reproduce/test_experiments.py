@@ -69,7 +69,8 @@ def test_a_candidate_of_inherited_weights_is_trained_further_and_reported(
     arguments = run_arguments("cifar10_aebnas", tmp_path, "inherited")
     call(*arguments, "--seed", 12)  # which draws a small network
     (recipe,) = recipes
-    assert recipe == training.recipe("paper", epochs=5)
+    assert recipe == training.recipe("paper", crop=1.0, augmentation="shift")
+    assert recipe.epochs == 5
     (record,) = runs.load("inherited", tmp_path / "results")
     assert all(c.training.supernet for c in record.candidates)
     folder = tmp_path / "runs" / "inherited"

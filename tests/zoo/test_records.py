@@ -60,6 +60,21 @@ def test_a_record_may_be_compressed(tmp_path):
             records.read(tmp_path / "two.json.gz")
 
 
+def test_a_file_that_has_not_changed_is_read_once(tmp_path):
+    path = tmp_path / "measurement.json"
+    records.write(path, MEASUREMENT)
+    found = records.read_once(path, Measurement)
+    assert found == MEASUREMENT and records.read_once(path, Measurement) is found
+    changed = dataclasses.replace(MEASUREMENT, name="three")
+    records.write(path, changed)
+    assert records.read_once(path, Measurement) == changed
+    with pytest.raises(ValueError, match="expected 'test_other'"):
+        records.read_once(path, Other)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        records.read_once(path, Measurement)
+
+
 def test_every_item_of_a_list_has_a_line_of_its_own():
     lines = records.dumps(MEASUREMENT).splitlines()
     assert lines[0] == "{" and lines[-1] == "}"
