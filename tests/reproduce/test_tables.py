@@ -458,41 +458,42 @@ def test_a_table_is_registered_once():
 # What the records say, beyond the tables
 
 
-def reported(name):
-    return [each.selected.test for each in runs.load("reduced", names=[name])]
+def reported(name, scale):
+    return [each.selected.test for each in runs.load(scale, names=[name])]
 
 
-def scores(name):
+def scores(name, scale):
     return [
         paper_score(test.accuracy, test.average_macs["aebnas"], TARGET)
-        for test in reported(name)
+        for test in reported(name, scale)
     ]
 
 
-def test_the_order_of_the_paper_is_that_of_every_seed_by_score_alone():
-    ours, nachos, edanas = map(scores, list(SYSTEMS)[:3])
-    assert all(a > b > c for a, b, c in zip(ours, nachos, edanas, strict=True))
-    by_accuracy = [[test.accuracy for test in reported(n)] for n in list(SYSTEMS)[:3]]
-    ours, nachos, edanas = map(np.array, by_accuracy)
-    assert [(nachos > ours).sum(), (edanas > nachos).sum()] == [1, 1]
+def test_the_papers_claim_holds_in_order_but_not_in_size():
+    ours, nachos, edanas = (scores(name, "inherited") for name in list(SYSTEMS)[:3])
+    assert np.mean(ours) > np.mean(nachos) > np.mean(edanas)
+    assert all(a > b for a, b in zip(ours, edanas, strict=True))
+    assert np.mean(ours) - np.mean(nachos) < np.std(nachos, ddof=1)
+    ours, nachos, edanas = (
+        100 * np.mean([test.accuracy for test in reported(name, "inherited")])
+        for name in list(SYSTEMS)[:3]
+    )
+    assert ours - edanas == pytest.approx(0.5, abs=0.05)
+    assert ours - nachos == pytest.approx(0.1, abs=0.05)
+    known = PUBLISHED["AEBNAS"]
+    assert known - PUBLISHED["EDANAS"] == pytest.approx(6.9, abs=0.05)
+    assert known - PUBLISHED["NACHOS"] == pytest.approx(2.0, abs=0.05)
 
 
 def test_tuned_thresholds_are_ahead_in_every_seed_and_by_more_than_the_spread():
     rows = comparison.searched("reduced", comparison.ABLATION)
     assert [row.seeds for row in rows] == [3, 3, 3]
     for name, row in zip(comparison.ABLATION[2:], rows[1:]):
-        assert all(a > b for a, b in zip(scores("cifar10_aebnas"), scores(name)))
+        ours, fixed = (scores(each, "reduced") for each in ("cifar10_aebnas", name))
+        assert all(a > b for a, b in zip(ours, fixed, strict=True))
         assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
-    for test in reported("cifar10_aebnas"):
+    for test in reported("cifar10_aebnas", "reduced"):
         assert test.thresholds[:2] == (0.1, 0.1) and set(test.thresholds[2:]) == {1}
-
-
-def test_within_the_limit_of_nachos_are_candidates_of_one_seed():
-    within = [
-        sum(c.evaluation.average_macs <= TARGET for c in record.candidates)
-        for record in runs.load("reduced", names=["cifar10_nachos"])
-    ]
-    assert sorted(within) == [0, 0, 7]
 
 
 def test_aebnas_and_nachos_start_from_the_same_random_candidates():
@@ -519,6 +520,6 @@ def test_thresholds_chosen_alike_are_at_least_as_good_on_the_validation_split():
                 100 * p.accuracy - 10 * abs(p.average_macs / TARGET - 1)
                 for p in record.settings_front
             )
-            for record in runs.load("reduced", names=[name])
+            for record in runs.load("inherited", names=[name])
         ]
         assert alike == pytest.approx(np.mean(best), abs=0.006)
