@@ -35,9 +35,10 @@ class Section:
 SECTIONS = (
     Section(
         "Models",
-        "This table lists the pretrained models. Accuracy is the accuracy of the exit "
-        "rule on the test split, and MACs are averages over the same split; the column "
-        "`aebnas` counts them as the authors' tools do. Thresholds were chosen on "
+        "This table lists the pretrained models. Accuracy is that of the exit rule (an "
+        "image leaves at the first exit that is confident enough) on the test split, "
+        "and MACs are averages over the same split; the column `aebnas` counts them as "
+        "the authors' tools do. Thresholds were chosen on "
         "images held out from the training split. Epochs do not include those of "
         "initial weights. `aebnas zoo show NAME` prints the details: every exit, the "
         "data and its fingerprint, recipe, initial weights, seed and versions.",
@@ -46,12 +47,13 @@ SECTIONS = (
     Section(
         "Random and inherited weights",
         "Each name stands for two models: an earlier one, trained from random weights, "
-        "and the present one. Its initial weights come from the supernet, which began "
-        "with ImageNet weights, or, for CIFAR-100, directly from ImageNet (see the "
+        "and the present one. The initial weights of the present one come from the "
+        "supernet, which began with ImageNet weights, or, for CIFAR-100, directly from "
+        "ImageNet (see the "
         "notes of `aebnas zoo show NAME`). The two also differ in architecture and "
         "length of training, so the table does not isolate the effect of the weights. "
         "Each model was trained with one seed. Of the models trained from random "
-        "weights, the medium one and the two large ones were trained in stages, and we "
+        "weights, the medium one and the two large ones were trained in rounds, and we "
         "already knew their test accuracy when we decided to train further.",
         "inheritance",
     ),
@@ -65,8 +67,10 @@ SECTIONS = (
     Section(
         "What branches and exits gain",
         "Three networks of about 2.4 M average MACs, trained on CIFAR-10 for the same "
-        "number of epochs, with one seed each. The static network is trained without "
-        "distillation, because its final exit is not trained and cannot teach.",
+        "number of epochs, with one seed each. The static network is the first two "
+        "stages and one branch of a larger network, of which nothing else is computed "
+        "or trained. The other two networks learn from their final exit "
+        "(distillation); this one cannot.",
         "baselines",
     ),
     Section(
@@ -91,16 +95,17 @@ SECTIONS = (
         "spread of the seeds, and ours costs less. Within 1 ms, BranchyNet on "
         "ResNet-20 is as accurate as our medium network: its plain convolutions take "
         "less time than their MACs suggest. ImageNet weights bring more than any of "
-        "these designs. The networks are drawn in [figures.md](figures.md).",
+        "these designs. [figures.md](figures.md) shows "
+        "them in a chart.",
         "contenders",
     ),
     Section(
         "Speed of skipping",
         "Images per second of `predict_early` and of the full network, measured "
         "alternately (`aebnas zoo benchmark aebnas_cifar10_small`). The last two "
-        "columns compare the measured speed-up with the speed-up that the times of the "
-        "network's segments (its parts from exit to exit) allow, and with the one that "
-        "MACs alone predict.",
+        "columns give, for comparison, the speed-up that the times of the network's "
+        "segments (its parts from exit to exit) allow, and the one that MACs alone "
+        "predict.",
         "skipping",
     ),
     Section(
@@ -147,18 +152,18 @@ SECTIONS = (
         "score on the validation split. This network is then trained for 5 epochs and "
         "measured on the test split. The score is the accuracy in percent, minus a "
         "tenth of the percentage by which the average MACs deviate from the target, "
-        "which is 2.44 M or 7.5 M. The table shows the mean ± sample standard "
+        "2.44 M. The table shows the mean ± sample standard "
         "deviation over the seeds, with MACs in the `aebnas` convention. All that "
         "remains of NACHOS is a limit in place of the target, because no candidate is "
         "trained. EDANAS has fixed branches, and its thresholds are searched, not "
         "tuned. [reproduce.md](reproduce.md#differences-from-the-paper) lists the "
         "differences from the paper. `aebnas reproduce table cifar10` shows published "
-        "figures, and searches at a smaller scale, next to these.\n\n"
-        "Does the paper's claim hold? In order, yes; in size, no. AEBNAS has the best "
-        "mean score, and its score is better than that of EDANAS with every seed. But "
-        "its mean accuracy is only 0.5 points above that of EDANAS and 0.1 points "
-        "above that of NACHOS; the paper reports 6.9 and 2.0. AEBNAS and NACHOS differ "
-        "by less than the spread of the seeds.",
+        "results, and searches at a smaller scale, next to these.\n\n"
+        "Does the paper's claim hold? The mean scores have the paper's order, but only "
+        "AEBNAS and EDANAS are further apart than the spread of the seeds: the worst "
+        "score of AEBNAS is better than the best of EDANAS. The differences in "
+        "accuracy are much smaller than in the paper: AEBNAS is 0.5 points above "
+        "EDANAS and 0.1 above NACHOS, where the paper reports 6.9 and 2.0.",
         "searches",
         SCORED,
     ),
@@ -194,7 +199,9 @@ SECTIONS = (
         "places; `aebnas 240` is the same search with more candidates, for one seed. "
         "`by hand` has the places and the fixed heads of the pretrained model, "
         "`default` the same places with linear heads; both try all eight combinations "
-        "of these exits. The hypervolume is that of error and average MACs.",
+        "of these exits. The hypervolume is that of error and average MACs. The "
+        "searches are `aebnas search run --backbone lite0_cifar10`, with records in "
+        "`lite0_exits/`.",
         "exits",
     ),
     Section(

@@ -299,8 +299,8 @@ def _searches(results: pathlib.Path) -> Table:
     remark = order(rows, scale)
     if minutes:
         remark += (
-            f" Each of the {len(minutes)} runs, including those of the ablation, took "
-            f"{min(minutes):.0f} to {max(minutes):.0f} minutes."
+            f" The searches of all {len(minutes)} runs at this scale took "
+            f"{min(minutes):.0f} to {max(minutes):.0f} minutes each."
         )
     return Table(COLUMNS, [row.cells() for row in rows], remark)
 

@@ -205,7 +205,7 @@ def _contenders(results: pathlib.Path) -> Table:
         for each in record.networks
         if each.changes
     ]
-    alike = f" But for {', '.join(changed)}, all" if changed else " All"
+    alike = f" Except for {', '.join(changed)}, all" if changed else " All"
     return Table(
         comparison.COLUMNS,
         comparison.cells(record),
