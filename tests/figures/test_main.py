@@ -18,7 +18,8 @@ COMMANDS = {
     "thresholds": ["aebnas_digits"],
     "examples": ["aebnas_digits"],
     "search": [str(SEARCH)],
-    "contenders": ["RECORD"],
+    "contenders": ["COMPARISON"],
+    "ranking": ["RANKING"],
     "surrogates": [],
 }
 LABELS = {
@@ -47,6 +48,10 @@ LABELS = {
         *("aebnas on cifar10", "validation error (%)", "proposed from here on"),
     ],
     "contenders": ["an early-exit network", "test accuracy (%)"],
+    "ranking": [
+        *("accuracy with inherited weights (%)", "accuracy after short training (%)"),
+        *("MACs (millions)", "accuracy after long training (%)"),
+    ],
     "surrogates": ["true error (%)", "predicted average MACs (millions)"],
 }
 BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -55,10 +60,12 @@ BEGINS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 @pytest.mark.parametrize("suffix", BEGINS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_is_drawn_in_the_format_of_the_suffix(
-    figure, suffix, tmp_path, made_up_comparison, capsys
+    figure, suffix, tmp_path, made_up_comparison, ranked, capsys
 ):
-    out, record = tmp_path / f"{figure}.{suffix}", str(made_up_comparison[1])
-    given = [record if each == "RECORD" else each for each in COMMANDS[figure]]
+    out, ranking = tmp_path / f"{figure}.{suffix}", tmp_path / "ranking.json"
+    records.write(ranking, ranked)
+    made_up = {"COMPARISON": str(made_up_comparison[1]), "RANKING": str(ranking)}
+    given = [made_up.get(each, each) for each in COMMANDS[figure]]
     assert main([figure, *given, "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"Wrote {out}.\n"
     assert out.read_bytes().startswith(BEGINS[suffix])
