@@ -142,9 +142,11 @@ class EarlyExitTuner(TrialTuner):
         """
         began = time.perf_counter()
         seed = self.seed + 1000 * (int(trial) + 1)
-        build = EarlyExitClassifier if self._trains else self.strategy.network
         if self._trains:
             keras.utils.set_random_seed(seed)
+            build = EarlyExitClassifier
+        else:
+            build = self.strategy.network
         classes = self.dataset.num_classes
         model = build(architecture, classes, crop=self.recipe.crop)
         tunes = self.space.tune_thresholds and bool(architecture.exits)
