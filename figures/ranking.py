@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from figures.style import COLOURS, MARKERS, figure
-from reproduce.ranking import BANDS, agreement
+from reproduce.ranking import BANDS, agreement, measures
 from reproduce.records import RankingRecord
 from zoo import records
 
@@ -29,28 +29,25 @@ def ranking(out: str | os.PathLike, source: str | os.PathLike) -> None:
         ValueError: The record is another one.
     """
     record = records.read(source, RankingRecord)
-    rows = sorted(record.rows, key=lambda row: row.macs[-1])
-    measures = {
-        "inherited": [100 * row.inherited[-1] for row in rows],
-        "short training": [100 * row.short[-1] for row in rows],
-        "MACs": [row.macs[-1] / 1e6 for row in rows],
+    found = {name: values[:, -1] for name, values in measures(record).items()}
+    spearman = {
+        row.measure: row.spearman for row in agreement(record) if row.exit == "final"
     }
-    found = {row.measure: row for row in agreement(record) if row.exit == "final"}
-    bands = np.array_split(np.arange(len(rows)), BANDS)
-    long = np.array([100 * row.long[-1] for row in rows])
-    with figure(out, 9.6, 3.6, columns=len(measures)) as panels:
+    millions, long = found["MACs"] / 1e6, 100 * found["long training"]
+    bands = np.array_split(np.arange(len(long)), BANDS)
+    with figure(out, 9.6, 3.6, columns=len(LABELS)) as panels:
         panels[0].set_ylabel("accuracy after long training (%)")
-        for axes, (name, values) in zip(panels, measures.items()):
+        for axes, (name, label) in zip(panels, LABELS.items()):
+            values = millions if name == "MACs" else 100 * found[name]
             for band, colour, marker in zip(bands, COLOURS, MARKERS):
-                low, high = (measures["MACs"][k] for k in (band[0], band[-1]))
                 axes.plot(
-                    np.array(values)[band],
+                    values[band],
                     long[band],
                     marker,
                     color=colour,
                     markersize=6,
-                    label=f"{low:.1f} to {high:.1f} M MACs",
+                    label="{:.1f} to {:.1f} M MACs".format(*millions[band][[0, -1]]),
                 )
-            axes.set_xlabel(LABELS[name])
-            axes.set_title(f"Spearman {found[name].spearman:.2f}", fontsize=10)
+            axes.set_xlabel(label)
+            axes.set_title(f"Spearman {spearman[name]:.2f}", fontsize=10)
         panels[0].legend(fontsize=8)

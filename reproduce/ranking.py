@@ -196,20 +196,30 @@ class Agreement:
     within: float
 
 
+def measures(record: RankingRecord) -> dict[str, np.ndarray]:
+    """What a record holds of its networks, from the cheapest network to the dearest.
+
+    Returns:
+        Values of the shape `(networks, exits)`: "inherited", "short training" and "long
+        training", accuracies in 0..1, and "MACs".
+    """
+    rows = sorted(record.rows, key=lambda row: row.macs[-1])
+    return {
+        "inherited": np.array([row.inherited for row in rows]),
+        "short training": np.array([row.short for row in rows]),
+        "MACs": np.array([row.macs for row in rows], float),
+        "long training": np.array([row.long for row in rows]),
+    }
+
+
 def agreement(record: RankingRecord) -> Iterator[Agreement]:
     """How well each measure ranks the networks of a record."""
-    rows = sorted(record.rows, key=lambda row: row.macs[-1])
-    measures = {
-        "inherited": [row.inherited for row in rows],
-        "short training": [row.short for row in rows],
-        "MACs": [row.macs for row in rows],
-    }
-    long = np.array([row.long for row in rows])
-    for name, values in measures.items():
-        found = np.array(values, float)
+    found = measures(record)
+    long = found.pop("long training")
+    for name, values in found.items():
         for exit, one, other in (
-            ("final", found[:, -1], long[:, -1]),
-            ("all", found.mean(1), long.mean(1)),
+            ("final", values[:, -1], long[:, -1]),
+            ("all", values.mean(1), long.mean(1)),
         ):
             bands = zip(np.array_split(one, BANDS), np.array_split(other, BANDS))
             yield Agreement(
