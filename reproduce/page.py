@@ -52,9 +52,11 @@ SECTIONS = (
         "ImageNet (see the "
         "notes of `aebnas zoo show NAME`). The two also differ in architecture and "
         "length of training, so the table does not isolate the effect of the weights. "
-        "Each model was trained with one seed. Of the models trained from random "
-        "weights, the medium one and the two large ones were trained in rounds, and we "
-        "already knew their test accuracy when we decided to train further.",
+        "Each model was trained with one seed. We already knew the test accuracy of "
+        "earlier versions when we trained further: of the models trained from random "
+        "weights, the medium one and the two large ones were trained in rounds; the "
+        "present models replace versions that were trained for fewer epochs, and the "
+        "medium one was trained in two rounds.",
         "inheritance",
     ),
     Section(
