@@ -38,9 +38,9 @@ SECTIONS = (
         "This table lists the pretrained models. Accuracy is that of the exit rule (an "
         "image leaves at the first exit that is confident enough) on the test split, "
         "and MACs are averages over the same split; the column `aebnas` counts them as "
-        "the authors' tools do. Thresholds were chosen on "
-        "images held out from the training split. Epochs do not include those of "
-        "initial weights. `aebnas zoo show NAME` prints the details: every exit, the "
+        "the authors' tools do. Thresholds were chosen on the validation split, which is "
+        "held out from the training images. Epochs are those of the last round of "
+        "training, without those of the initial weights. `aebnas zoo show NAME` prints the details: every exit, the "
         "data and its fingerprint, recipe, initial weights, seed and versions.",
         "models",
     ),
@@ -52,11 +52,11 @@ SECTIONS = (
         "ImageNet (see the "
         "notes of `aebnas zoo show NAME`). The two also differ in architecture and "
         "length of training, so the table does not isolate the effect of the weights. "
-        "Each model was trained with one seed. We already knew the test accuracy of "
-        "earlier versions when we trained further: of the models trained from random "
-        "weights, the medium one and the two large ones were trained in rounds; the "
-        "present models replace versions that were trained for fewer epochs, and the "
-        "medium one was trained in two rounds.",
+        "Each model was trained with one seed. When we decided to train further, we "
+        "sometimes knew a test accuracy: the medium model and the two large ones from "
+        "random weights were trained in rounds; all present models replace versions "
+        "with fewer epochs from the same initial weights; and the present medium "
+        "model was trained in two rounds.",
         "inheritance",
     ),
     Section(
@@ -115,8 +115,8 @@ SECTIONS = (
         "Exported models on the test split (`aebnas reproduce device`). They were "
         "exported with the validation images. Equal exits is the share of the images "
         "that leave at the same exit as with `predict_early`, and equal labels the "
-        "share that get the same label. Tuned means with the thresholds that the "
-        "export chose on the validation images, at no more average MACs than the "
+        "share that get the same label. The column `tuned` is for the thresholds that "
+        "the export chose on the validation images, at no more average MACs than the "
         "model's own thresholds need on them.",
         "device_agreement",
     ),

@@ -8,7 +8,7 @@ of records has the same layout everywhere:
                                         end in .json.gz
     digits_oracles/, lite0_exits/       searches to compare, METHOD_seedN.json
     searches/                           other searches
-    from_scratch/, stages/, baselines/  models that are not shipped
+    from_scratch/, rounds/, baselines/  models that are not shipped
     device/NAME.json                    models on a device
     latency_tables/NAME.json            latency tables of `search latency-table`
     surrogates_archive.json, finetune_digits.json, pixel_exact.json, skipping.json,

@@ -220,8 +220,8 @@ def render(record: ModelRecord) -> str:
         if record.recipe and data:
             start = record.initial_weights
             again = (
-                f"To train it again from `{start}`, which has to be trained first "
-                "unless it is a pretrained model:"
+                f"To train it again from `{start}` (unless that is a pretrained "
+                "model, the notes should say how to make it):"
                 if start
                 else "To train it again:"
             )
