@@ -38,10 +38,11 @@ SECTIONS = (
         "This table lists the pretrained models. Accuracy is that of the exit rule (an "
         "image leaves at the first exit that is confident enough) on the test split, "
         "and MACs are averages over the same split; the column `aebnas` counts them as "
-        "the authors' tools do. Thresholds were chosen on the validation split, which is "
-        "held out from the training images. Epochs are those of the last round of "
-        "training, without those of the initial weights. `aebnas zoo show NAME` prints the details: every exit, the "
-        "data and its fingerprint, recipe, initial weights, seed and versions.",
+        "the authors' tools do. Thresholds were chosen on the validation split, which "
+        "is held out from the training images. Epochs are those of the last round of "
+        "training, without those of the initial weights. `aebnas zoo show NAME` prints "
+        "the details: every exit, the data and its fingerprint, recipe, initial "
+        "weights, seed and versions.",
         "models",
     ),
     Section(

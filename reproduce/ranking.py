@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +52,11 @@ def architectures(
         resolutions: To draw from.
         seed: Of the draw.
     """
-    if count < 2:
-        raise ValueError(f"The number of networks is {count}; expected 2 or more.")
+    if count < 2 * BANDS:
+        raise ValueError(
+            f"The number of networks is {count}; expected {2 * BANDS} or more, so that "
+            f"there are two in each of the {BANDS} bands of MACs."
+        )
     space = SearchSpace(resolutions, thresholds=(0.5,))
     drawn = space.sample(DRAWN, np.random.default_rng(seed))
     found = sorted(map(space.decode, drawn), key=_cost)
@@ -106,17 +111,14 @@ def measure(
     trainings = ((few, training.recipe(SHORT), None), (dataset, long, start))
     rows = []
     resolutions = resolutions or stored.about(supernet).resolutions or (32,)
-    for k, architecture in enumerate(architectures(count, resolutions, seed)):
+    for architecture in architectures(count, resolutions, seed):
         network = inherit.network(architecture, dataset.num_classes)
         rows.append(
             RankedNetwork(
                 architecture.to_dict(),
                 network.cost().per_exit,
                 _exit_accuracy(network, labels),
-                *(
-                    _trained(architecture, *each, seed, directory / f"network{k}")
-                    for each in trainings
-                ),
+                *(_trained(architecture, *each, seed, directory) for each in trainings),
             )
         )
         progress(rows[-1])
@@ -147,10 +149,18 @@ def _trained(
     recipe: training.Recipe,
     initial: Supernet | None,
     seed: int,
-    folder: pathlib.Path,
+    directory: pathlib.Path,
 ) -> tuple[float, ...]:
     """Accuracy of each exit on the validation split after training on its own."""
-    folder = folder / recipe.name
+    asked = {
+        "architecture": architecture.to_dict(),
+        "data": dataset.fingerprint,
+        "recipe": dataclasses.asdict(recipe),
+        "initial": initial and initial.digest,
+        "seed": seed,
+    }
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    folder = directory / f"{recipe.name}_{digest[:16]}"
     if not (folder / registry.CONFIG).is_file():  # it was not at its end
         keras.utils.set_random_seed(seed)
         model = _start(architecture, dataset, recipe, initial)

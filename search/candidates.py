@@ -91,6 +91,7 @@ def load_candidate(folder: str | os.PathLike, weights: bool = True) -> EarlyExit
         record.num_classes,
         thresholds=record.evaluation.thresholds,
         crop=record.crop,
+        origin=record.origin or "aebnas",
     )
     if weights:
         weight_files.load(folder / WEIGHTS, model)

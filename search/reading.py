@@ -160,7 +160,7 @@ def export(
             dataset = data.load(settings.data, data_dir)
         except FileNotFoundError:
             dataset = None
-    elif dataset is not None and dataset.fingerprint != begun.data.fingerprint:
+    if dataset is not None and dataset.fingerprint != begun.data.fingerprint:
         raise ValueError(
             f"The data set {dataset.name} is not the one that {directory} trained on."
         )

@@ -77,6 +77,8 @@ class CandidateRecord:
         training: How it got its weights.
         exits: For exits on a backbone, the JSON of each head by the layer that it
             follows, first to last; None for a network of the paper's space.
+        origin: How the network pads and normalises, see `zoo.EarlyExitClassifier`;
+            None: as "aebnas" does.
     """
 
     trial: str
@@ -89,6 +91,7 @@ class CandidateRecord:
     training: Training
     frontier: tuple[OperatingPoint, ...] = ()
     exits: dict[str, Any] | None = added()
+    origin: str | None = added()
 
     def __post_init__(self) -> None:
         # What is broken raises when it is read.

@@ -186,6 +186,7 @@ class EarlyExitTuner(TrialTuner):
                 getattr(self.strategy, "digest", None),
             ),
             frontier=fitted.frontier,
+            origin=None if model.origin == "aebnas" else model.origin,
         )
 
     def load_model(self, trial: Any) -> EarlyExitClassifier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import tempfile
@@ -190,14 +189,13 @@ def train(options: argparse.Namespace) -> None:
         teacher_share=options.teacher_share,
         seed=options.seed,
     )
-    dataset = _data(options)
-    kept = dataset.train.take(options.train_images)
     train(
         options.folder,
-        dataclasses.replace(dataset, train=kept),
+        _data(options),
         plan,
         _logits(options.teacher) if options.teacher else None,
         initial=options.initial,
+        images=options.train_images,
     )
 
 
@@ -223,6 +221,11 @@ def evaluate(options: argparse.Namespace) -> None:
     named = {path: Architecture.from_json(path) for path in options.architectures}
     dataset = _data(options)
     supernet = Supernet.load(options.supernet)
+    if supernet.num_classes != dataset.num_classes:
+        raise ValueError(
+            f"{options.supernet} has {supernet.num_classes} classes, and "
+            f"{dataset.name} has {dataset.num_classes}."
+        )
     for name, architecture in (named or _examples(options.resolution)).items():
         started = time.perf_counter()
         images = dataset.train.take(options.images).images

@@ -61,7 +61,10 @@ class Answers:
             with np.errstate(over="ignore"):
                 kept = np.asarray(measure()).astype(np.float16)
             if not np.isfinite(kept).all():
-                raise FloatingPointError("A logit is not finite.")
+                raise FloatingPointError(
+                    "A logit is NaN, or larger than 65504. The supernet has diverged, "
+                    "or its weights are damaged."
+                )
             files.make_folder(self.folder)
             npz.write(path, {"logits": kept, "description": description})
         return kept.astype(np.float32)

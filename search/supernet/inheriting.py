@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +46,7 @@ class SubNetwork:
         self.strategy = strategy
         self.architecture = architecture
         self.thresholds = architecture.exit_thresholds
+        self.origin = strategy.supernet.about.origin
 
     def cost(self, convention: str = "standard") -> Cost:
         """What the network computes for one image; see `zoo.macs`."""
@@ -106,6 +108,14 @@ class Inherit:
                 f"The supernet has {supernet.num_classes} classes, and {dataset.name} "
                 f"has {dataset.num_classes}. Train a supernet on {dataset.name}: "
                 "aebnas search supernet train."
+            )
+        if supernet.about.data not in (None, dataset.fingerprint):
+            warnings.warn(
+                f"The supernet was trained on other images (fingerprint "
+                f"{supernet.about.data}) than those of {dataset.name} here "
+                f"({dataset.fingerprint}). It may have seen the validation images, or "
+                "not know such images at all.",
+                stacklevel=2,
             )
         self.supernet = supernet
         self.images = dataset.train.images[: images or IMAGES]

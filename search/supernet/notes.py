@@ -42,8 +42,8 @@ def check(
     settings = json.loads(json.dumps(asdict(plan) | facts | {"teachers": teachers}))
     if (folder / stored.CHECKPOINT).exists() and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        ends = itertools.accumulate(phase.epochs for phase in plan.phases[:-1])
-        begun = (epochs > 0) + sum(end < epochs for end in ends)
+        ends = [*itertools.accumulate(p["epochs"] for p in before["phases"])]
+        begun = (epochs > 0) + sum(end < epochs for end in ends[:-1])
         free = ("phases", "teacher_share", "teachers")
         changed = [
             key
@@ -53,8 +53,10 @@ def check(
         if settings["phases"][:begun] != before["phases"][:begun]:
             changed.append("phases")
         taught = before.get("teachers", [None] * len(before["phases"]))[:begun]
-        if taught and epochs < plan.epochs and _amid_phase(plan, epochs):
+        if epochs not in (0, *ends):  # amid a phase
             changed += ["teacher"] * (taught[-1] != teacher)
+            share = before.get("teacher_share")
+            changed += ["teacher_share"] * (share not in (None, plan.teacher_share))
         settings["teachers"][:begun] = taught
         if changed:
             raise ValueError(
@@ -62,9 +64,3 @@ def check(
                 "the same settings to continue it, or another folder."
             )
     files.write_text(path, json.dumps(settings, indent=1))
-
-
-def _amid_phase(plan: Plan, epochs: float) -> bool:
-    """Whether a phase has begun and is not over."""
-    ends = itertools.accumulate(phase.epochs for phase in plan.phases)
-    return epochs not in (0, *ends)

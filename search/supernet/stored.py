@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from zoo.names import unknown
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"  # NAME.npz
 WEIGHTS, CHECKPOINT, TRAINING = "supernet.npz", "checkpoint.npz", "training.json"
 PREFIX = "weights/"
+EXPECTED = "Expected an .npz file that `supernet train` or `supernet import` wrote."
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def read(name: str | os.PathLike) -> tuple[dict[str, np.ndarray], About]:
     """
     path = path_of(name)
     found, text = _read(path, PREFIX)
+    if not found:
+        raise ValueError(f"{path} is not a supernet: it holds no weights. {EXPECTED}")
     return weights.decoded(found, str(path)), _about(path, text)
 
 
@@ -97,8 +99,10 @@ def _read(
                 if prefix is not None and key.startswith(prefix)
             }
             return found, str(arrays["about"]) if "about" in arrays.files else None
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not a supernet: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged archive can raise
+        raise ValueError(f"{path} is not a supernet: {error}. {EXPECTED}") from error
 
 
 def _about(path: pathlib.Path, text: str | None) -> About:

@@ -9,6 +9,7 @@ result.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -40,6 +41,7 @@ def train(
     minutes: float = 4.0,
     stop_after: int | None = None,
     initial: str | os.PathLike | None = None,
+    images: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Train a supernet on a data set's `train` part; its other parts are not used.
 
@@ -58,19 +60,23 @@ def train(
         stop_after: Steps after which to stop, for tests and measurements.
         initial: A supernet to start from; see `search.supernet.stored.path_of`. Weights
             of other shapes, such as classifiers of other classes, start at random.
+        images: How many of the first training images to train on; None: all.
 
     Returns:
         The shared weights by name.
 
     Raises:
-        ValueError: The folder holds another training, or the teacher does not match.
+        ValueError: The folder holds another training or a supernet of another source,
+            or the teacher does not match.
         FloatingPointError: The loss became NaN or infinite.
     """
     folder = files.make_folder(folder)
     refusal = f"Another process is training in {folder}."
     with files.locked(folder / files.LOCK, refusal), files.naming_full_disk(folder):
         files.remove_partial(folder)
-        return _train(folder, dataset, plan, teacher, minutes, stop_after, initial)
+        return _train(
+            folder, dataset, plan, teacher, minutes, stop_after, initial, images
+        )
 
 
 def _train(
@@ -81,16 +87,23 @@ def _train(
     minutes: float,
     stop_after: int | None,
     initial: str | os.PathLike | None,
+    images: int | None,
 ) -> dict[str, np.ndarray]:
+    if (folder / stored.WEIGHTS).exists():
+        raise ValueError(
+            f"{folder} holds a supernet, {stored.WEIGHTS}, which would be taken for "
+            "the trained one. Train in another folder."
+        )
     trainer = Trainer(plan, dataset.num_classes)
     values, about = stored.read(initial) if initial is not None else ({}, About())
     trainer.start_from(values, about, dataset.fingerprint)
+    dataset = dataclasses.replace(dataset, train=dataset.train.take(images))
     batches = Batches(dataset, plan, teacher)
     state = _State()
     checkpoint = folder / stored.CHECKPOINT
     if checkpoint.exists():
         with np.load(checkpoint, allow_pickle=False) as arrays:
-            state = trainer.restore(arrays)
+            state.step = int(arrays["step"])
     facts = {
         "data": dataset.fingerprint,
         "classes": dataset.num_classes,
@@ -98,6 +111,9 @@ def _train(
     }
     taught_by = None if teacher is None else digest([teacher])
     notes.check(folder, plan, facts, taught_by, state.step / len(batches))
+    if checkpoint.exists():
+        with np.load(checkpoint, allow_pickle=False) as arrays:
+            state = trainer.restore(arrays)
     notes.trim(folder / "log.csv", state.step // len(batches))
     saved = time.monotonic()
     while state.step < plan.epochs * len(batches):

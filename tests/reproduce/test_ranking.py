@@ -23,8 +23,8 @@ def test_the_networks_have_all_exits_and_go_from_cheap_to_dear():
     assert {each.resolution for each in ARCHITECTURES} == {32}
     assert ranking.architectures(6, (32,), seed=3) == ARCHITECTURES
     assert ranking.architectures(6, (32,), seed=4) != ARCHITECTURES
-    with pytest.raises(ValueError, match="The number of networks is 1; expected 2"):
-        ranking.architectures(1, (32,))
+    with pytest.raises(ValueError, match="The number of networks is 5; expected 6"):
+        ranking.architectures(5, (32,))
 
 
 def test_the_agreement_is_that_of_scipy_over_all_networks_and_within_bands(ranked):
@@ -71,12 +71,17 @@ def test_a_training_is_measured_on_validation_and_not_repeated(
     digits = first_digits(train=16, validation=24, test=12)
     arguments = small, digits, training.recipe("short"), None, 1, tmp_path
     found = ranking._trained(*arguments)
-    model = zoo.load(tmp_path / "short")
+    (folder,) = tmp_path.iterdir()
+    model = zoo.load(folder)
     right = model.predict(digits.validation.images, verbose=0).argmax(-1)
     expected = (right == digits.validation.labels[:, None]).mean(0)
     np.testing.assert_allclose(found, expected)
     monkeypatch.setattr(training, "train", None)
     assert ranking._trained(*arguments) == found
+    other = dataclasses.replace(small, resolution=40)
+    for k, changed in ((0, other), (2, training.recipe("short", epochs=3)), (4, 2)):
+        with pytest.raises(TypeError, match="not callable"):  # it is trained
+            ranking._trained(*arguments[:k], changed, *arguments[k + 1 :])
 
 
 def test_every_network_is_measured_and_the_record_says_how(
@@ -119,13 +124,13 @@ def test_every_network_is_measured_and_the_record_says_how(
     monkeypatch.setattr(ranking, "SHORT_IMAGES", 8)
     out = tmp_path / "ranking.json"
     folder = ("--directory", tmp_path / "runs", "--initial", "other")
-    call("ranking", "mine", "--networks", 4, "--epochs", 7, *folder, "--out", out)
+    call("ranking", "mine", "--networks", 6, "--epochs", 7, *folder, "--out", out)
     record = records.read(out, RankingRecord)
-    assert asked == [("short", 2, 8, None), ("long", 7, 16, "digest of other")] * 4
+    assert asked == [("short", 2, 8, None), ("long", 7, 16, "digest of other")] * 6
     assert (record.supernet, record.initial) == ("digest of mine", "digest of other")
     assert record.data.name == "digits"
     assert (record.recipe["epochs"], record.short_images) == (7, 8)
-    expected = [each.to_dict() for each in ranking.architectures(4, (32,))]
+    expected = [each.to_dict() for each in ranking.architectures(6, (32,))]
     assert [row.architecture for row in record.rows] == expected
     assert all(row.inherited[-1] == 1 for row in record.rows)
     assert all(

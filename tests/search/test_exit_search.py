@@ -296,8 +296,11 @@ def test_a_member_is_exported_for_zoo_load(finished, digits, tmp_path):
     np.testing.assert_array_equal(answer.exits, leaving)
 
 
-def test_the_command_shows_the_front_and_exports_it(finished, tmp_path, capsys):
+def test_the_command_shows_the_front_and_exports_it(
+    finished, digits, tmp_path, capsys, monkeypatch
+):
     folder, record, _ = finished
+    monkeypatch.setattr(zoo.data, "load", lambda *_: digits)
     assert main(["front", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [each["trial"] for each in shown] == list(record.front)

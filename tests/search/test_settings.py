@@ -22,6 +22,7 @@ from search import (
     build,
     export,
     read,
+    reading,
     record,
     run,
 )
@@ -635,6 +636,8 @@ def test_an_exported_candidate_is_a_model_of_the_zoo(
     digits = first_digits(train=64, validation=32, test=32)
     monkeypatch.setattr(data, "load", lambda *_: digits)
     trial = finished.oracle.pareto_trials()[0].trial_id
+    known = reading.started(finished.folder).data.fingerprint
+    monkeypatch.setattr(data.Dataset, "fingerprint", known)
     written = export(finished.folder, trial, tmp_path / "found")
     original = load_candidate(finished.folder / f"trial_{trial}")
     model = zoo.load(tmp_path / "found")
@@ -651,6 +654,19 @@ def test_an_exported_candidate_is_a_model_of_the_zoo(
     assert written.recipe["name"] == "short"
     assert "versions" in written.training
     assert f"trial {trial} of 5 by the random search on digits" in written.notes[0]
+
+
+def test_other_data_than_that_of_the_search_is_refused(
+    finished, tmp_path, monkeypatch, first_digits
+):
+    few = first_digits(train=4, validation=4, test=4)
+    trial = finished.oracle.pareto_trials()[0].trial_id
+    expected = "digits is not the one that .*random trained"
+    with pytest.raises(ValueError, match=expected):
+        export(finished.folder, trial, tmp_path / "found", dataset=few)
+    monkeypatch.setattr(data, "load", lambda *_: few)  # found by its name
+    with pytest.raises(ValueError, match=expected):
+        export(finished.folder, trial, tmp_path / "found")
 
 
 def test_an_export_without_data_keeps_the_asked_thresholds(

@@ -39,8 +39,8 @@ def fake(monkeypatch):
 def test_training_gets_what_the_options_say(tmp_path, monkeypatch):
     calls = []
 
-    def train(*given, initial):
-        calls.append((*given, initial))
+    def train(*given, initial, images):
+        calls.append((*given, initial, images))
 
     monkeypatch.setattr(training, "train", train)
     np.save(tmp_path / "teacher.npy", np.ones((7, 10)))
@@ -51,9 +51,9 @@ def test_training_gets_what_the_options_say(tmp_path, monkeypatch):
     )
     teacher = ("--teacher", str(tmp_path / "teacher.npy"))
     assert main(["supernet", "train", str(tmp_path / "s"), *options, *teacher]) == 0
-    ((folder, dataset, plan, taught, initial),) = calls
+    ((folder, dataset, plan, taught, initial, images),) = calls
     assert folder == tmp_path / "s"
-    assert (dataset.name, len(dataset.train.labels)) == ("digits", 7)
+    assert (dataset.name, images) == ("digits", 7)
     phases = (Phase(4, 0.1, 1), Phase(2, 0.05, 2, 2, (32, 40)))
     assert plan == Plan(phases, weight_decay=0.1, teacher_share=0.7, seed=3)
     assert taught.shape == (7, 10) and initial == "other"
@@ -125,7 +125,16 @@ def test_a_file_that_is_no_supernet_is_an_error(tmp_path, capsys):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.ones(3))
     assert main(["supernet", "evaluate", str(path), "--data", "digits"]) == 1
-    assert "not weights of a supernet" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert (
+        "a.npz is not a supernet: it holds no weights. Expected an .npz file" in error
+    )
+
+
+def test_a_supernet_of_other_classes_is_not_evaluated(fake, monkeypatch, capsys):
+    monkeypatch.setattr(FakeSupernet, "num_classes", 1000)
+    assert main(["supernet", "evaluate", "s.npz", "--data", "digits"]) == 1
+    assert "s.npz has 1000 classes, and digits has 10." in capsys.readouterr().err
 
 
 def test_the_commands_are_listed(capsys):

@@ -16,13 +16,14 @@ pytest.importorskip("tensorflow")
 from search import Settings, build, reading, run  # noqa: E402
 from search.__main__ import main  # noqa: E402
 from search.candidates import WEIGHTS  # noqa: E402
-from search.supernet import stored  # noqa: E402
+from search.supernet import shared, stored  # noqa: E402
 from search.supernet.answers import Answers  # noqa: E402
 from search.supernet.inheriting import Inherit, answers_folder  # noqa: E402
 from search.supernet.network import Supernet  # noqa: E402
 from search.supernet.stored import About  # noqa: E402
 
 TARGET = 4e6
+NORMALISED = shared.normalisations(10)
 
 
 def settings(supernet, **changes):
@@ -120,6 +121,37 @@ def test_a_member_of_the_front_becomes_a_model(searched, supernet, dataset, tmp_
     expected = supernet.predict(network, images, statistics)
     logits = model.predict(images, verbose=0)  # kernels in half precision
     np.testing.assert_allclose(logits, expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_a_candidate_pads_and_normalises_as_its_supernet_does(
+    supernet, dataset, tmp_path, monkeypatch
+):
+    about = About("once_for_all", (32,))
+    Supernet(supernet.values(), about).save(tmp_path / "s.npz", 32)
+    layers = {name: len(supernet.weights[f"{name}/gamma"]) for name in NORMALISED}
+    statistics = {n: np.stack([np.zeros(c), np.ones(c)]) for n, c in layers.items()}
+    monkeypatch.setattr(Inherit, "calibrate", lambda *_: statistics)
+
+    def predict(strategy, architecture, _):
+        count = len(strategy.dataset.validation.labels)
+        return np.zeros((count, len(architecture.exits) + 1, 10))
+
+    monkeypatch.setattr(Inherit, "predict", predict)
+    run(settings(tmp_path / "s.npz", trials=1), tmp_path / "s", dataset=dataset)
+    (candidate,) = search.record(tmp_path / "s").candidates
+    assert candidate.origin == "once_for_all"
+    reading.export(tmp_path / "s", candidate.trial, tmp_path / "m", dataset=dataset)
+    assert zoo.load(tmp_path / "m").origin == "once_for_all"
+
+
+def test_a_supernet_of_other_images_is_used_with_a_warning(supernet, dataset, tmp_path):
+    for known in (None, dataset.fingerprint):
+        Inherit(Supernet(supernet.values(), About(data=known)), dataset, tmp_path)
+    other = Supernet(supernet.values(), About(data="abc"))
+    with pytest.warns(
+        UserWarning, match=r"trained on other images \(fingerprint abc\)"
+    ):
+        Inherit(other, dataset, tmp_path)
 
 
 def test_a_search_continues_with_the_same_supernet_only(
@@ -279,7 +311,7 @@ def test_a_damaged_answer_is_measured_anew(tmp_path):
 
 def test_answers_that_are_not_finite_are_not_kept(tmp_path):
     answers = Answers(tmp_path, {})
-    with pytest.raises(FloatingPointError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="NaN, or larger than 65504"):
         answers.of(architecture(1, 1, 1, 1), lambda: np.full((2, 1, 3), 1e6))
     assert not list(tmp_path.iterdir())
 

@@ -64,6 +64,16 @@ def test_a_file_that_is_no_archive_is_named(tmp_path):
         for read in (stored.read, stored.about):
             with pytest.raises(ValueError, match=f"{path} is not a supernet"):
                 read(path)
+    one = tmp_path / "one.npy"
+    np.save(one, np.ones(3))
+    np.savez_compressed(path, **{"weights/a": np.arange(1000.0)})
+    content = bytearray(path.read_bytes())
+    content[200:300] = bytes(100)
+    (tmp_path / "damaged.npz").write_bytes(content)
+    np.savez(tmp_path / "other.npz", x_train=np.ones(3))
+    for file in (one, tmp_path / "damaged.npz", tmp_path / "other.npz"):
+        with pytest.raises(ValueError, match=f"{file} is not a supernet.*Expected an"):
+            stored.read(file)
     about = np.array(json.dumps({"origin": 3}))
     np.savez(path, about=about)
     with pytest.raises(ValueError, match=f"{path} is damaged.*origin"):

@@ -129,6 +129,30 @@ def test_another_plan_is_refused_and_later_phases_may_change(whole, few):
         training.train(folder, few, other)
 
 
+def test_another_training_is_named_before_its_weights_are_read(
+    whole, few, dataset, tmp_path
+):
+    shutil.copytree(whole[0], tmp_path / "s")
+    np.savez(tmp_path / "s" / "checkpoint.npz", step=1)  # and no weights at all
+    with pytest.raises(ValueError, match="holds a training that differs in data"):
+        training.train(tmp_path / "s", dataset, BRIEF)
+
+
+def test_a_supernet_of_another_source_is_not_hidden_by_a_training(few, tmp_path):
+    Supernet.random(3).save(tmp_path / "supernet.npz")
+    with pytest.raises(ValueError, match="holds a supernet.*Train in another folder"):
+        training.train(tmp_path, few, BRIEF)
+
+
+def test_a_training_on_some_images_notes_the_whole_data_set(
+    dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "step", lambda *_: np.ones(12))
+    training.train(tmp_path, dataset, BRIEF, images=5)
+    assert Supernet.load(tmp_path).about.data == dataset.fingerprint
+    assert np.load(tmp_path / "checkpoint.npz")["step"] == 4  # 2 epochs of 2 batches
+
+
 def test_batches_are_shifted_mirrored_and_repeatable(dataset):
     batches = Batches(dataset, PLAN)
     assert len(batches) == 3
@@ -222,6 +246,23 @@ def test_the_teacher_changes_only_where_a_phase_begins(noted):
     assert noted(1.5, "two")["teachers"] == ["one", "two"]
     with pytest.raises(ValueError, match="differs in teacher"):
         noted(1.5, "one")
+
+
+def test_the_teachers_share_changes_only_where_a_phase_begins(noted):
+    noted(0, "one")
+    other = dataclasses.replace(PLAN, teacher_share=0.9)
+    with pytest.raises(ValueError, match="differs in teacher_share"):
+        noted(0.5, "one", other)
+    assert noted(1, "one", other)["teacher_share"] == 0.9
+
+
+def test_a_phase_that_has_begun_cannot_be_left_out(noted):
+    before = noted(0, None)
+    first = Plan(PLAN.phases[:1], batch_size=4, seed=3)
+    with pytest.raises(ValueError, match="differs in phases"):
+        noted(1.5, None, first)
+    assert noted(1.5, None) == before
+    assert len(noted(1, None, first)["phases"]) == 1
 
 
 def test_a_training_of_the_first_version_had_no_teacher(noted, tmp_path):
