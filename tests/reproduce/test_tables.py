@@ -485,6 +485,15 @@ def test_the_papers_claim_holds_in_order_but_not_in_size():
     assert known - PUBLISHED["NACHOS"] == pytest.approx(2.0, abs=0.05)
 
 
+def test_every_network_with_searched_branches_beats_all_with_fixed_ones():
+    ours, fixed = (
+        scores(name, "inherited")
+        for name in ("cifar10_aebnas", "cifar10_fixed_branches")
+    )
+    assert min(ours) > max(fixed)
+    assert np.mean(ours) - np.mean(fixed) == pytest.approx(0.7, abs=0.05)
+
+
 def test_tuned_thresholds_are_ahead_in_every_seed_and_by_more_than_the_spread():
     rows = comparison.searched("reduced", comparison.ABLATION)
     assert [row.seeds for row in rows] == [3, 3, 3]
