@@ -256,13 +256,15 @@ class Guess:
 
     exit_rule = "score_margin"
 
-    def __init__(self, architecture, num_classes, thresholds=None, crop=1.0):
+    def __init__(
+        self, architecture, num_classes, thresholds=None, crop=1.0, origin="aebnas"
+    ):
         import keras
 
         if not isinstance(architecture, zoo.Architecture):
             architecture = zoo.Architecture.from_dict(architecture)
         self.architecture, self.num_classes = architecture, num_classes
-        self.crop = crop
+        self.crop, self.origin = crop, origin
         self.macs = zoo.macs(architecture, num_classes)
         own = tuple(t for t in architecture.thresholds if t < 1)
         self.thresholds = own if thresholds is None else tuple(thresholds)

@@ -494,15 +494,16 @@ def test_every_network_with_searched_branches_beats_all_with_fixed_ones():
     assert np.mean(ours) - np.mean(fixed) == pytest.approx(0.7, abs=0.05)
 
 
-def test_tuned_thresholds_are_ahead_in_every_seed_and_by_more_than_the_spread():
-    rows = comparison.searched("reduced", comparison.ABLATION)
-    assert [row.seeds for row in rows] == [3, 3, 3]
-    for name, row in zip(comparison.ABLATION[2:], rows[1:]):
-        ours, fixed = (scores(each, "reduced") for each in ("cifar10_aebnas", name))
-        assert all(a > b for a, b in zip(ours, fixed, strict=True))
-        assert rows[0].score - row.score > max(rows[0].score_spread, row.score_spread)
-    for test in reported("cifar10_aebnas", "reduced"):
-        assert test.thresholds[:2] == (0.1, 0.1) and set(test.thresholds[2:]) == {1}
+@pytest.mark.parametrize("name, points", [("01", 0.4), ("02", 1.2)])
+def test_fixed_thresholds_lose_no_more_than_the_spread_but_miss_the_target(
+    name, points
+):
+    ours = scores("cifar10_aebnas", "inherited")
+    fixed = scores(f"cifar10_threshold_{name}", "inherited")
+    assert np.mean(ours) - np.mean(fixed) == pytest.approx(points, abs=0.05)
+    assert points < 1.1 * np.std(fixed, ddof=1)
+    last = reported(f"cifar10_threshold_{name}", "inherited")[1:]
+    assert all(test.average_macs["aebnas"] < 0.98 * TARGET for test in last)
 
 
 def test_aebnas_and_nachos_start_from_the_same_random_candidates():
