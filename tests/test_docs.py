@@ -127,7 +127,7 @@ def test_the_examples_of_the_page_on_devices_call_what_there_is(monkeypatch):
     assert [str(each["filepath"]) for each in rest] == ["model.tflite", "model.onnx"]
 
 
-def test_the_examples_on_searches_call_what_there_is(monkeypatch):
+def test_the_examples_on_searches_call_what_there_is(monkeypatch, tmp_path):
     """tests/search really searches, and extracts from a supernet."""
     monkeypatch.setattr(search, "run", mock.create_autospec(search.run))
     settings = run_examples("search.md")["settings"]
@@ -136,9 +136,14 @@ def test_the_examples_on_searches_call_what_there_is(monkeypatch):
 
     supernet = mock.create_autospec(network.Supernet)
     monkeypatch.setattr(network, "Supernet", supernet)
-    names = run_examples("supernet.md", dataset=zoo.data.load("digits"), architecture=1)
+    digits = zoo.data.load("digits")
+    monkeypatch.setattr(zoo.data, "load", lambda name: {"cifar10": digits}[name])
+    monkeypatch.chdir(tmp_path)
+    architecture = zoo.load("aebnas_digits").architecture
+    architecture.to_json("architecture.json")
+    names = run_examples("supernet.md")
     loaded = supernet.load.return_value
-    loaded.extract.assert_called_once_with(1, names["statistics"])
+    loaded.extract.assert_called_once_with(architecture, names["statistics"])
     loaded.save.assert_called_once_with("supernet.npz")
 
 
