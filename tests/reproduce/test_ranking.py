@@ -9,7 +9,7 @@ from scipy import stats
 
 import zoo
 from reproduce import ranking, verify
-from reproduce.records import RANKING, RankingRecord
+from reproduce.records import RANKING, RESULTS, RankingRecord
 from search.supernet.stored import About
 from zoo import records, registry, training
 
@@ -156,3 +156,16 @@ def test_the_long_training_may_start_from_a_supernet(first_digits):
         if not np.array_equal(one, other)
     }
     assert different and all("classifier" in name for name in different)
+
+
+def test_inherited_weights_rank_the_networks_and_what_else_is_cheap_does_not():
+    record = records.read(RESULTS / RANKING, RankingRecord)
+    assert len(record.rows) == 12 and record.recipe["epochs"] == 3
+    found = {
+        row.measure: row.spearman
+        for row in ranking.agreement(record)
+        if row.exit == "final"
+    }
+    assert found["inherited"] > 0.5 > 0.2 > max(found["short training"], found["MACs"])
+    final = [row.long[-1] for row in record.rows]
+    assert max(final) - min(final) < 0.03
