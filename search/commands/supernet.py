@@ -214,6 +214,7 @@ def _logits(path: pathlib.Path) -> np.ndarray:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure sub-networks, a line of JSON for each."""
+    from search.supernet.inheriting import check_classes
     from search.supernet.network import Supernet
     from zoo.architecture import Architecture
     from zoo.cost import macs
@@ -221,11 +222,7 @@ def evaluate(options: argparse.Namespace) -> None:
     named = {path: Architecture.from_json(path) for path in options.architectures}
     dataset = _data(options)
     supernet = Supernet.load(options.supernet)
-    if supernet.num_classes != dataset.num_classes:
-        raise ValueError(
-            f"{options.supernet} has {supernet.num_classes} classes, and "
-            f"{dataset.name} has {dataset.num_classes}."
-        )
+    check_classes(supernet, dataset, options.supernet)
     for name, architecture in (named or _examples(options.resolution)).items():
         started = time.perf_counter()
         images = dataset.train.take(options.images).images

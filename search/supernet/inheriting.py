@@ -82,6 +82,18 @@ class SubNetwork:
         return self.model(*arguments, **options)
 
 
+def check_classes(
+    supernet: Supernet, dataset: Dataset, name: str = "The supernet"
+) -> None:
+    """Raise ValueError if a supernet has another number of classes than a data set."""
+    if supernet.num_classes != dataset.num_classes:
+        raise ValueError(
+            f"{name} has {supernet.num_classes} classes, and {dataset.name} has "
+            f"{dataset.num_classes}. Train a supernet on {dataset.name}: "
+            "aebnas search supernet train."
+        )
+
+
 class Inherit:
     """The strategy; see `search.strategies`.
 
@@ -103,12 +115,7 @@ class Inherit:
         folder: str | os.PathLike,
         images: int | None = None,
     ) -> None:
-        if supernet.num_classes != dataset.num_classes:
-            raise ValueError(
-                f"The supernet has {supernet.num_classes} classes, and {dataset.name} "
-                f"has {dataset.num_classes}. Train a supernet on {dataset.name}: "
-                "aebnas search supernet train."
-            )
+        check_classes(supernet, dataset)
         if supernet.about.data not in (None, dataset.fingerprint):
             warnings.warn(
                 f"The supernet was trained on other images (fingerprint "

@@ -99,22 +99,21 @@ def _train(
     trainer.start_from(values, about, dataset.fingerprint)
     dataset = dataclasses.replace(dataset, train=dataset.train.take(images))
     batches = Batches(dataset, plan, teacher)
-    state = _State()
     checkpoint = folder / stored.CHECKPOINT
+    reached = None
     if checkpoint.exists():
         with np.load(checkpoint, allow_pickle=False) as arrays:
-            state.step = int(arrays["step"])
+            reached = dict(arrays)
+    step = 0 if reached is None else int(reached["step"])
     facts = {
         "data": dataset.fingerprint,
         "classes": dataset.num_classes,
         "initial": stored.digest(values) if initial is not None else None,
     }
     taught_by = None if teacher is None else digest([teacher])
-    notes.check(folder, plan, facts, taught_by, state.step / len(batches))
-    if checkpoint.exists():
-        with np.load(checkpoint, allow_pickle=False) as arrays:
-            state = trainer.restore(arrays)
-    notes.trim(folder / "log.csv", state.step // len(batches))
+    notes.check(folder, plan, facts, taught_by, step / len(batches))
+    state = _State() if reached is None else trainer.restore(reached)
+    notes.trim(folder / "log.csv", step // len(batches))
     saved = time.monotonic()
     while state.step < plan.epochs * len(batches):
         epoch, index = divmod(state.step, len(batches))
