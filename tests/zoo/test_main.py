@@ -889,6 +889,12 @@ def test_train_gives_exits_to_a_backbone(run, network, tmp_path, monkeypatch):
     command = zoo.card(out).partition("aebnas zoo ")[2].partition("```")[0]
     again = dict(line.split(" ", 1) for line in command.split(" \\\n  ")[1:])
     assert again.items() >= {flag: str(value) for flag, value in given.items()}.items()
+    hint = "All early exits are off. To use them, give a budget: --max-macs.\n"
+    assert hint in run("train", *arguments, "--out", tmp_path / "off")
+    budget = model.macs.per_exit[-1]
+    assert hint not in run(
+        "train", *arguments, "--max-macs", budget, "--out", tmp_path / "on"
+    )
 
 
 @pytest.mark.parametrize(

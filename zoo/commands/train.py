@@ -224,6 +224,9 @@ def train(options: argparse.Namespace) -> None:
     test = record.results["test"]
     print_table(cards.exit_columns(test), cards.exit_rows(record.exit_names, test))
     print(cards.summary(test))
+    asked = options.max_macs is not None or options.target_macs is not None
+    if not asked and set(test.thresholds) == {1}:
+        print("All early exits are off. To use them, give a budget: --max-macs.")
     print(f"Saved; load it with zoo.load({str(options.out)!r}).")
 
 
