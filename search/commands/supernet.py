@@ -86,8 +86,8 @@ def add(commands: CommandLine) -> None:
         "architectures",
         nargs="*",
         metavar="A.json",
-        help="files of architectures (default: the largest, a medium and the smallest "
-        "one)",
+        help="files of architectures, models, or their config.json (default: the "
+        "largest, a medium and the smallest architecture)",
     )
     sub.add_argument(
         "--resolution",
@@ -101,7 +101,11 @@ def add(commands: CommandLine) -> None:
         "extract", extract, "Write a sub-network as a Keras model with its weights."
     )
     _add_supernet(sub)
-    sub.add_argument("architecture", metavar="A.json", help="file of an architecture")
+    sub.add_argument(
+        "architecture",
+        metavar="A.json",
+        help="file of an architecture, a model, or a model's config.json",
+    )
     sub.add_argument("output", metavar="FILE.keras", help="file to write")
 
     sub = group.command(
@@ -216,10 +220,10 @@ def evaluate(options: argparse.Namespace) -> None:
     """Measure sub-networks, a line of JSON for each."""
     from search.supernet.inheriting import check_classes
     from search.supernet.network import Supernet
-    from zoo.architecture import Architecture
+    from zoo.commands.options import architecture as read
     from zoo.cost import macs
 
-    named = {path: Architecture.from_json(path) for path in options.architectures}
+    named = {source: read(source) for source in options.architectures}
     dataset = _data(options)
     supernet = Supernet.load(options.supernet)
     check_classes(supernet, dataset, options.supernet)
@@ -242,10 +246,10 @@ def evaluate(options: argparse.Namespace) -> None:
 def extract(options: argparse.Namespace) -> None:
     """Write a sub-network as a Keras model."""
     from search.supernet.network import Supernet
-    from zoo.architecture import Architecture
+    from zoo.commands.options import architecture as read
     from zoo.files import write_bytes
 
-    architecture = Architecture.from_json(options.architecture)
+    architecture = read(options.architecture)
     if not options.output.endswith(".keras"):
         raise ValueError(
             f"output is {options.output!r}; expected a name that ends in .keras."

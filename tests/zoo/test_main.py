@@ -41,6 +41,7 @@ def every_model_is_built_once_and_asked_once():
         return answers[key]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "load", load_once)  # first: it is taken from the registry
         patch.setattr(registry, "load", load_once)
         patch.setattr(measure, "predict", predict_once)
         patch.setattr(benchmark, "compiled", functools.cache(benchmark.compiled))
@@ -778,7 +779,7 @@ def test_train_takes_an_architecture_from_wherever_it_is(record, tmp_path, sourc
         "record": home / "config.json",
         "architecture": tmp_path / "a.json",
     }
-    assert train.architecture(str(sources[source])) == record.architecture
+    assert shared.architecture(str(sources[source])) == record.architecture
 
 
 def test_train_names_a_model_that_has_no_architecture(fail, record, tmp_path):

@@ -188,7 +188,7 @@ def _runtimes(options: argparse.Namespace) -> None:
 def _training(options: argparse.Namespace) -> None:
     from zoo import benchmark
     from zoo.cards import million
-    from zoo.commands.train import architecture
+    from zoo.commands.options import architecture
 
     if options.out:
         raise ValueError("--out records the speed of skipping; leave out --training.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import pathlib
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from zoo.cost import CONVENTIONS
 from zoo.terminal import add_data_dir, add_load, add_size
 
 if TYPE_CHECKING:
+    from zoo.architecture import Architecture
     from zoo.data import Dataset
     from zoo.model import EarlyExitModel
     from zoo.model_record import DataRecord
@@ -213,3 +216,32 @@ def _floats(text: str) -> list[float]:
         raise ValueError(
             f"--thresholds is {text!r}; expected numbers such as 0.3,0.5."
         ) from None
+
+
+def architecture(source: str) -> Architecture:
+    """The architecture in a JSON file or in a model's record, or that of a model.
+
+    Raises:
+        ValueError: There is no such file or model, or it holds no architecture.
+    """
+    from zoo import records, registry
+    from zoo.architecture import Architecture
+    from zoo.model_record import ModelRecord
+
+    path = pathlib.Path(source)
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or "model" not in found:
+            return Architecture.from_json(path)
+        record = records.from_dict(found, ModelRecord, where=source, assume=ModelRecord)
+    else:
+        record = registry.record(source)
+    if record.architecture is None:
+        raise ValueError(
+            f"{source} is not a network of the paper's search space. To train it "
+            "further, use zoo train --initial-weights."
+        )
+    return record.architecture

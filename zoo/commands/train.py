@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from zoo.terminal import (
 from zoo.training.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from zoo.architecture import Architecture
     from zoo.data import Dataset
     from zoo.model import EarlyExitModel
     from zoo.training.teachers import Teacher
@@ -190,7 +188,7 @@ def train(options: argparse.Namespace) -> None:
         model = _attached(options, dataset)
     else:
         model = EarlyExitClassifier(
-            architecture(options.architecture),
+            shared.architecture(options.architecture),
             dataset.num_classes,
             exit_weights=options.exit_weights,
             crop=recipe.crop,
@@ -313,32 +311,3 @@ def _initial(source: str, dataset: Dataset) -> EarlyExitModel:
     same = noted.data is not None and noted.data.name == dataset.name
     same = same and noted.class_names in (None, dataset.class_names)
     return registry.load(source, num_classes=None if same else dataset.num_classes)
-
-
-def architecture(source: str) -> Architecture:
-    """The architecture in a JSON file or in a model's record, or that of a model.
-
-    Raises:
-        ValueError: There is no such file or model, or it holds no architecture.
-    """
-    from zoo import records, registry
-    from zoo.architecture import Architecture
-    from zoo.model_record import ModelRecord
-
-    path = pathlib.Path(source)
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict) or "model" not in found:
-            return Architecture.from_json(path)
-        record = records.from_dict(found, ModelRecord, where=source, assume=ModelRecord)
-    else:
-        record = registry.record(source)
-    if record.architecture is None:
-        raise ValueError(
-            f"{source} is not a network of the paper's search space. Use "
-            "--initial-weights to train it further."
-        )
-    return record.architecture

@@ -106,6 +106,11 @@ def test_evaluation_prints_a_line_for_each_architecture(fake, tmp_path, capsys):
     labels = zoo.data.load("digits").validation.labels
     assert row["accuracy"] == [round(float((labels == 0).mean()), 4)] * 2
 
+    assert main([*given, "aebnas_cifar10_small", *options]) == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    shipped = zoo.registry.record("aebnas_cifar10_small").architecture
+    assert row["macs"] == list(zoo.macs(shipped, 10).per_exit)
+
     assert main([*given, *options, "--resolution", "40"]) == 0
     rows = [*map(json.loads, capsys.readouterr().out.splitlines())]
     assert [row["architecture"] for row in rows] == ["largest", "medium", "smallest"]
