@@ -46,18 +46,19 @@ SECTIONS = (
         "models",
     ),
     Section(
-        "Random and inherited weights",
-        "Each name stands for two models: an earlier one, trained from random weights, "
-        "and the present one. The initial weights of the present one come from the "
-        "supernet, which began with ImageNet weights, or, for CIFAR-100, directly from "
-        "ImageNet (see the "
+        "Earlier and present models",
+        "Each name stands for two models: an earlier one and the present one. The "
+        "earlier models for CIFAR-10 were trained from random weights, and the one for "
+        "CIFAR-100 from the backbone of the earlier large one for CIFAR-10. The "
+        "initial weights of the present models come from the supernet, which began "
+        "with ImageNet weights, or, for CIFAR-100, directly from ImageNet (see the "
         "notes of `aebnas zoo show NAME`). The two also differ in architecture and "
         "length of training, so the table does not isolate the effect of the weights. "
         "Each model was trained with one seed. When we decided to train further, we "
-        "sometimes knew a test accuracy: the medium model and the two large ones from "
-        "random weights were trained in rounds; all present models replace versions "
-        "with fewer epochs from the same initial weights; and the present medium "
-        "model was trained in two rounds.",
+        "sometimes knew a test accuracy: the earlier medium model and the two earlier "
+        "large ones were trained in rounds; all present models replace versions "
+        "that were trained for fewer epochs; and the present medium model was trained "
+        "in two rounds.",
         "inheritance",
     ),
     Section(
@@ -69,7 +70,7 @@ SECTIONS = (
     ),
     Section(
         "What branches and exits gain",
-        "Three networks of about 2.4 M average MACs, trained on CIFAR-10 for the same "
+        "Three networks of 2.2 to 2.5 M average MACs, trained on CIFAR-10 for the same "
         "number of epochs, with one seed each. The static network is the first two "
         "stages and one branch of a larger network, of which nothing else is computed "
         "or trained. The other two networks learn from their final exit "
@@ -80,10 +81,10 @@ SECTIONS = (
         "The search against a guess",
         "The first network was found by a search that trained its candidates from "
         "random weights. The second was designed by hand, with resolution 40 and exits "
-        "after stages 2 and 3. Both were trained from random weights in the same way, "
-        "with one seed each. We chose between them on the validation split, "
-        "but already knew the test accuracy of the second. With one seed each, a "
-        "difference of a tenth of a point means nothing.",
+        "after stages 2 and 3. Both were trained from random weights in the same way. "
+        "We chose between them on the validation split, but already knew the test "
+        "accuracy of the second. With one seed each, a difference of a tenth of a "
+        "point means nothing.",
         "guess",
     ),
     Section(
@@ -155,18 +156,23 @@ SECTIONS = (
         "score on the validation split. This network is then trained for 5 epochs and "
         "measured on the test split. The score is the accuracy in percent, minus a "
         "tenth of the percentage by which the average MACs deviate from the target, "
-        "2.44 M. The table shows the mean ± sample standard "
-        "deviation over the seeds, with MACs in the `aebnas` convention. All that "
-        "remains of NACHOS is a limit in place of the target, because no candidate is "
-        "trained. EDANAS has fixed branches, and its thresholds are searched, not "
-        "tuned. [reproduce.md](reproduce.md#differences-from-the-paper) lists the "
-        "differences from the paper. `aebnas reproduce table cifar10` shows published "
-        "results, and searches at a smaller scale, next to these.\n\n"
+        "2.44 M, or 7.5 M where the table says so. The table shows the mean ± sample "
+        "standard deviation over the seeds, with MACs in the `aebnas` convention. All "
+        "that remains of NACHOS is a limit in place of the target, because no "
+        "candidate is trained. EDANAS has fixed branches, and its thresholds are "
+        "searched, not tuned. [reproduce.md](reproduce.md#differences-from-the-paper) "
+        "lists the differences from the paper. `aebnas reproduce table cifar10` shows "
+        "published results, and searches at a smaller scale, next to these.\n\n"
         "Does the paper's claim hold? The mean scores have the paper's order, but only "
         "AEBNAS and EDANAS are further apart than the spread of the seeds: the worst "
         "score of AEBNAS is better than the best of EDANAS. The differences in "
         "accuracy are much smaller than in the paper: AEBNAS is 0.5 points above "
-        "EDANAS and 0.1 above NACHOS, where the paper reports 6.9 and 2.0.",
+        "EDANAS and 0.1 above NACHOS, where the paper reports 6.9 and 2.0.\n\n"
+        "At 7.5 M, one seed each cannot tell the methods apart. NACHOS has the best "
+        "accuracy and AEBNAS the best score, because only AEBNAS is drawn to the "
+        "target: for NACHOS, 7.5 M is a limit that need not be reached, and the front "
+        "of EDANAS ends at 4.98 M, because no candidate that costs more was more "
+        "accurate.",
         "searches",
         SCORED,
     ),
@@ -181,16 +187,16 @@ SECTIONS = (
         "What do the search of branches and the tuning of thresholds contribute? This "
         "is the search of AEBNAS above, changed in one respect at a time: every exit "
         "has the fixed branch of EDANAS, or all exits have one fixed threshold, 0.1 or "
-        "0.2. In each of them, the search still turns each exit on or off. Tuned "
+        "0.2. In all these searches, each exit can still be turned on or off. Tuned "
         "thresholds are the best combination of 0.1, 0.2 and off.\n\n"
         "The search of branches helps: the worst score with it, 82.53, is better than "
-        "the best with fixed branches, 82.41, and the means differ by 0.7 points. That "
-        "tuned thresholds help cannot be told from three seeds: their mean score is "
-        "0.4 and 1.2 points better than with fixed thresholds, which is about the "
-        "spread of the seeds. About half of this is the penalty for missing the "
-        "target: training makes a network more confident, so that more images leave "
-        "early; thresholds that are tuned afterwards can spend the MACs that this "
-        "saves, and fixed ones cannot.",
+        "the best with fixed branches, 82.41, and the means differ by 0.7 points. "
+        "Three seeds are too few to tell whether tuned thresholds help: with them, the "
+        "mean score is 0.4 points better than with thresholds of 0.1 and 1.2 points "
+        "better than with 0.2, which is about the spread of the seeds. About half of "
+        "this is the penalty for missing the target: training makes a network more "
+        "confident, so that more images leave early; thresholds that are tuned "
+        "afterwards can spend the MACs that this saves, and fixed ones cannot.",
         "ablation",
         SCORED,
         remark=False,
@@ -199,16 +205,18 @@ SECTIONS = (
         "Do inherited weights rank networks?",
         "A search needs to know which of two networks is better, not how good they "
         "are. Is the one that is more accurate with inherited weights also the more "
-        "accurate one after training on its own? The same question is asked of MACs "
-        "alone, and of the short training that candidates get without a supernet "
-        "(`aebnas reproduce ranking`). [figures.md](figures.md) shows every "
+        "accurate one after it has been trained separately? The same question is asked "
+        "of MACs alone, and of the short training that candidates get without a "
+        "supernet (`aebnas reproduce ranking`). [figures.md](figures.md) shows every "
         "network.\n\n"
-        "Inherited weights rank networks: the rank correlation (Spearman) is 0.94 for "
-        "the mean accuracy of all exits and 0.64 for the final exit. That of the short "
-        "training is 0.15 and -0.06, and that of MACs -0.03 and -0.29. The networks "
-        "are few and their final exits differ by less than three points, each was "
-        "trained with one seed, and 3 epochs favour networks that learn fast, so these "
-        "numbers are rough.",
+        "Inherited weights rank networks well here: the rank correlation (Spearman) is "
+        "0.94 for the mean accuracy of all exits and 0.64 for the final exit. That of "
+        "the short training is 0.15 and -0.06, and that of MACs -0.03 and -0.29. The "
+        "networks are few and their final exits differ by less than three points, each "
+        "was trained with one seed, and 3 epochs favour networks that learn fast, so "
+        "these numbers are rough. The separate training began with the ImageNet "
+        "weights that the supernet began with, and the short training with random "
+        "ones, which favours the inherited weights.",
         "ranking",
     ),
     Section(
@@ -225,11 +233,11 @@ SECTIONS = (
         "on average instead of 125 M? Heads are trained on 5,000 images; the backbone "
         "does not change. `aebnas` and `random` may place up to three exits at twelve "
         "places; `aebnas 240` is the same search with more candidates, for one seed. "
-        "`by hand` has the places and the fixed heads of the pretrained model, "
-        "`default` the same places with linear heads; both try all eight combinations "
-        "of these exits. The hypervolume is that of error and average MACs. The "
-        "searches are `aebnas search run --backbone lite0_cifar10`, with records in "
-        "`lite0_exits/`.",
+        "`fixed heads` has the exits of the pretrained model: three, evenly spaced by "
+        "MACs, with fixed heads. `linear heads` has linear heads at the same places. "
+        "Both try all eight combinations of these exits. The hypervolume is that of "
+        "error and average MACs. The searches are `aebnas search run --backbone "
+        "lite0_cifar10`, with records in `lite0_exits/`.",
         "exits",
     ),
     Section(

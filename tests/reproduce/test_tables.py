@@ -463,8 +463,9 @@ def reported(name, scale):
 
 
 def scores(name, scale):
+    target = experiments.get(name).target_macs
     return [
-        paper_score(test.accuracy, test.average_macs["aebnas"], TARGET)
+        paper_score(test.accuracy, test.average_macs["aebnas"], target)
         for test in reported(name, scale)
     ]
 
@@ -483,6 +484,23 @@ def test_the_papers_claim_holds_in_order_but_not_in_size():
     known = PUBLISHED["AEBNAS"]
     assert known - PUBLISHED["EDANAS"] == pytest.approx(6.9, abs=0.05)
     assert known - PUBLISHED["NACHOS"] == pytest.approx(2.0, abs=0.05)
+
+
+def test_at_7_million_aebnas_comes_closest_to_the_target():
+    names = [f"{name}_7m" for name in list(SYSTEMS)[:3]]
+    ours, nachos, edanas = (
+        (*scores(name, "inherited"), *reported(name, "inherited")) for name in names
+    )
+    assert ours[0] > nachos[0] > edanas[0]  # one seed each
+    assert nachos[1].accuracy > ours[1].accuracy > edanas[1].accuracy
+    away = [
+        abs(1 - found[1].average_macs["aebnas"] / 7.5e6) for found in (ours, nachos)
+    ]
+    assert away[0] < 0.01 < away[1]
+    (record,) = runs.load("inherited", names=names[2:])
+    costs = {c.trial: c.evaluation.average_macs for c in record.candidates}
+    assert max(costs[trial] for trial in record.front) == pytest.approx(4.98e6, abs=5e3)
+    assert record.selected.trial == max(record.front, key=costs.get)
 
 
 def test_every_network_with_searched_branches_beats_all_with_fixed_ones():
