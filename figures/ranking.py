@@ -19,7 +19,7 @@ LABELS = {
 
 
 def ranking(out: str | os.PathLike, source: str | os.PathLike) -> None:
-    """Plot the final exit's accuracy after long training against cheaper measures.
+    """Plot the final exit's accuracy after separate training against cheaper measures.
 
     Args:
         out: File to write: .png, .svg or .pdf.
@@ -33,16 +33,16 @@ def ranking(out: str | os.PathLike, source: str | os.PathLike) -> None:
     spearman = {
         row.measure: row.spearman for row in agreement(record) if row.exit == "final"
     }
-    millions, long = found["MACs"] / 1e6, 100 * found["long training"]
-    bands = np.array_split(np.arange(len(long)), BANDS)
+    millions, separate = found["MACs"] / 1e6, 100 * found["separate training"]
+    bands = np.array_split(np.arange(len(separate)), BANDS)
     with figure(out, 9.6, 3.6, columns=len(LABELS)) as panels:
-        panels[0].set_ylabel("accuracy after long training (%)")
+        panels[0].set_ylabel("accuracy after separate training (%)")
         for axes, (name, label) in zip(panels, LABELS.items()):
             values = millions if name == "MACs" else 100 * found[name]
             for band, colour, marker in zip(bands, COLOURS, MARKERS):
                 axes.plot(
                     values[band],
-                    long[band],
+                    separate[band],
                     marker,
                     color=colour,
                     markersize=6,

@@ -80,7 +80,7 @@ def measure(
     initial: str | os.PathLike | None = None,
     progress: Callable[[RankedNetwork], None] = lambda row: None,
 ) -> RankingRecord:
-    """Measure networks with inherited weights, trained briefly, and trained for long.
+    """Measure networks with inherited weights, briefly trained, and separately trained.
 
     All accuracies are of the validation split. The same call after an interruption
     continues.
@@ -91,11 +91,12 @@ def measure(
         source: The data set.
         data_dir: Folder of the data; see `zoo.data.load`.
         count: How many networks.
-        epochs: Epochs of the long training, by the recipe "long".
+        epochs: Epochs of the separate training, by the recipe "long".
         seed: Of the networks, and of their trainings.
         resolutions: Of the networks; empty: those that the supernet was trained for.
-        initial: A supernet that the long training takes its initial weights from, with
-            new classifiers, such as that of ImageNet weights; None: random weights.
+        initial: A supernet that the separate training takes its initial weights from,
+            with new classifiers, such as that of ImageNet weights; None: random
+            weights.
         progress: Called after every network.
     """
     from search.supernet.inheriting import ANSWERS, Inherit
@@ -189,7 +190,7 @@ def _start(
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a cheap measure ranks networks as long training does.
+    """How well a cheap measure ranks networks as separate training does.
 
     Attributes:
         measure: "inherited", "short training" or "MACs".
@@ -210,26 +211,26 @@ def measures(record: RankingRecord) -> dict[str, np.ndarray]:
     """What a record holds of its networks, from the cheapest network to the dearest.
 
     Returns:
-        Values of the shape `(networks, exits)`: "inherited", "short training" and "long
-        training", accuracies in 0..1, and "MACs".
+        Values of the shape `(networks, exits)`: "inherited", "short training" and
+        "separate training", accuracies in 0..1, and "MACs".
     """
     rows = sorted(record.rows, key=lambda row: row.macs[-1])
     return {
         "inherited": np.array([row.inherited for row in rows]),
         "short training": np.array([row.short for row in rows]),
         "MACs": np.array([row.macs for row in rows], float),
-        "long training": np.array([row.long for row in rows]),
+        "separate training": np.array([row.long for row in rows]),
     }
 
 
 def agreement(record: RankingRecord) -> Iterator[Agreement]:
     """How well each measure ranks the networks of a record."""
     found = measures(record)
-    long = found.pop("long training")
+    separate = found.pop("separate training")
     for name, values in found.items():
         for exit, one, other in (
-            ("final", values[:, -1], long[:, -1]),
-            ("all", values.mean(1), long.mean(1)),
+            ("final", values[:, -1], separate[:, -1]),
+            ("all", values.mean(1), separate.mean(1)),
         ):
             bands = zip(np.array_split(one, BANDS), np.array_split(other, BANDS))
             yield Agreement(

@@ -240,7 +240,7 @@ class RankedNetwork:
         macs: Of an image that leaves at each exit.
         inherited: Accuracy with the supernet's weights.
         short: After the training of a search's candidate.
-        long: After the long training.
+        long: After the separate training.
     """
 
     architecture: dict[str, Any]
@@ -253,15 +253,15 @@ class RankedNetwork:
 @record("ranking", format=1)
 @dataclass(frozen=True, kw_only=True)
 class RankingRecord:
-    """Whether inherited accuracies rank networks as training each alone does.
+    """Whether inherited accuracies rank networks as separate training does.
 
     Attributes:
         supernet: Digest of its weights.
-        initial: Likewise of the supernet that the long training took its initial
+        initial: Likewise of the supernet that the separate training took its initial
             weights from; None: random weights.
         data: The data set; accuracies are of its validation split.
         num_classes: Its classes.
-        recipe: Of the long training.
+        recipe: Of the separate training.
         short_images: Training images of the short one.
         seed: Of the networks and of their trainings.
         rows: One per network.

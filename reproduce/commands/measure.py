@@ -114,7 +114,7 @@ def add(commands: CommandLine) -> None:
         "--epochs",
         type=int,
         default=15,
-        help="epochs of the long training (default: 15)",
+        help="epochs of the separate training (default: 15)",
     )
     sub.add_argument(
         "--resolutions",
@@ -127,8 +127,8 @@ def add(commands: CommandLine) -> None:
     sub.add_argument(
         "--initial",
         metavar="SUPERNET",
-        help="supernet whose weights the long training starts from, such as one that "
-        "`search supernet import` wrote (default: random weights)",
+        help="supernet whose weights the separate training starts from, such as one "
+        "that `search supernet import` wrote (default: random weights)",
     )
     sub.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
     sub.add_argument(
@@ -266,7 +266,8 @@ def ranking(options: argparse.Namespace) -> None:
         print(
             f"{million(row.macs[-1])}, final exit: inherited "
             f"{percent(row.inherited[-1])}, after short training "
-            f"{percent(row.short[-1])}, after long training {percent(row.long[-1])}",
+            f"{percent(row.short[-1])}, after separate training "
+            f"{percent(row.long[-1])}",
             file=sys.stderr,
             flush=True,
         )

@@ -161,9 +161,10 @@ def _ranking(results: pathlib.Path) -> Table:
         f"{len(record.rows)} random networks of the space, measured on the validation "
         f"split of {record.data.name} with a supernet's weights, after the training of "
         f"a search's candidate (2 epochs on {record.short_images:,} images, from "
-        f"random weights) and after {record.recipe['epochs']} epochs on all images, "
-        f"from {weights}. How well do the first two, and the MACs alone, rank the "
-        "networks as the long training does? Exit: the final one, or the mean of all. "
+        "random weights) and after separate training "
+        f"({record.recipe['epochs']} epochs on all images, from {weights}). How well "
+        "do the first two, and the MACs alone, rank the networks as separate training "
+        "does? Exit: the final one, or the mean of all. "
         f"There are {ranking.BANDS} bands, each with the same number of networks.",
     )
 

@@ -138,13 +138,13 @@ def _inheritance(results: pathlib.Path) -> Table:
     rows = []
     for scratch in records.models(results, records.FROM_SCRATCH):
         shipped = registry.record(scratch.name)
-        for weights, record in (("random", scratch), ("inherited", shipped)):
+        for version, record in (("earlier", scratch), ("present", shipped)):
             test = record.results["test"]
             first = next(k for k, share in enumerate(test.utilisation) if share > 0)
             rows.append(
                 (
                     f"`{record.name}`",
-                    weights,
+                    version,
                     million(test.average_macs[CONVENTION]),
                     percent(test.accuracy),
                     percent(test.exit_accuracy[first]),
@@ -154,7 +154,7 @@ def _inheritance(results: pathlib.Path) -> Table:
             )
     return Table(
         (
-            *("model", "initial weights", "average MACs (`aebnas`)", "test accuracy"),
+            *("model", "version", "average MACs (`aebnas`)", "test accuracy"),
             *("first exit in use", "final exit", "largest gain"),
         ),
         rows,

@@ -133,9 +133,9 @@ def test_malformed_calls_are_answered_and_change_nothing(
     assert kinds["INVALID_ARGUMENT"] > calls / 4 and kinds["UNAUTHENTICATED"]
     assert "Traceback" not in capfd.readouterr().err
     campaign.note(
-        "malformed calls to a chief",
+        "random calls to a chief",
         calls,
-        "no path outside the search's folder, no waiting, the results of an "
-        "undisturbed search",
+        "nothing written outside the search's folder, no blocking, and the results of "
+        "an undisturbed search",
         kinds,
     )

@@ -102,16 +102,16 @@ def test_the_search_and_the_guess_were_trained_alike(text):
         assert f"{text_of} {million(cheapest)}" in text
 
 
-def test_the_gain_of_inherited_weights_is_that_of_the_records(text):
-    part = text.partition("## Random and inherited weights\n")[2].partition("\n## ")[0]
+def test_earlier_and_present_models_are_those_of_the_records(text):
+    part = text.partition("## Earlier and present models\n")[2].partition("\n## ")[0]
     for scratch in records.models(RESULTS, records.FROM_SCRATCH):
-        for weights, record in (
-            ("random", scratch),
-            ("inherited", registry.record(scratch.name)),
+        for version, record in (
+            ("earlier", scratch),
+            ("present", registry.record(scratch.name)),
         ):
             test = record.results["test"]
             cells = (
-                *(f"`{scratch.name}`", weights),
+                *(f"`{scratch.name}`", version),
                 million(test.average_macs["aebnas"]),
                 percent(test.accuracy),
             )

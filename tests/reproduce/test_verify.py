@@ -58,9 +58,9 @@ def set_head(record):
     [(set_macs, "MACs"), (set_head, "MACs"), (set_head, "parameters of the backbone")],
 )
 def test_exits_of_a_backbone_are_counted_anew(change, found, tmp_path):
-    shutil.copy(RESULTS / EXITS / "default_seed1.json", tmp_path)
+    shutil.copy(RESULTS / EXITS / "linear_heads_seed1.json", tmp_path)
     assert verify.check(tmp_path)[1] == []
-    wrong = tamper(tmp_path, "default_seed1.json", change)
+    wrong = tamper(tmp_path, "linear_heads_seed1.json", change)
     assert any(found in line for line in wrong)
 
 
