@@ -82,7 +82,7 @@ FIGURES: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         ),
     ),
     "ranking": (
-        "accuracy after long training against inherited accuracy",
+        "accuracy after separate training against inherited accuracy",
         (
             (
                 "source",

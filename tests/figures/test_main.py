@@ -50,7 +50,7 @@ LABELS = {
     "contenders": ["an early-exit network", "test accuracy (%)"],
     "ranking": [
         *("accuracy with inherited weights (%)", "accuracy after short training (%)"),
-        *("MACs (millions)", "accuracy after long training (%)"),
+        *("MACs (millions)", "accuracy after separate training (%)"),
     ],
     "surrogates": ["true error (%)", "predicted average MACs (millions)"],
 }

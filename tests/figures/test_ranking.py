@@ -1,4 +1,4 @@
-"""The figure of cheap measures against accuracies after long training."""
+"""The figure of cheap measures against accuracies after separate training."""
 
 import dataclasses
 
