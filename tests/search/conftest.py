@@ -19,8 +19,10 @@ from zoo.exits import Evaluation, OperatingPoint
 
 # Of the images, this share leaves at an exit after each stage, where there is one.
 LEAVING = np.array([0.3, 0.25, 0.2, 0.1])
-# Environment variables of `fake_train`: how long it takes, and which trial fails.
+# Environment variables of `fake_train`: how long it takes, which trial fails, and how
+# many tuners have to have begun a trial before any goes on.
 PAUSE, FAILS = "FAKE_TRAINING_SECONDS", "FAKE_TRAINING_FAILS"
+TUNERS = "FAKE_TRAINING_TUNERS"
 SCRIPT = """
 import gc, json, sys
 sys.modules["matplotlib"] = None  # Keras imports it if it can, which takes long
@@ -79,6 +81,8 @@ def fake_train(tuner, architecture, trial):
     folder = pathlib.Path(tuner.project_dir) / f"trial_{trial}"
     with open(folder / "attempts", "a", encoding="utf-8", buffering=1) as attempts:
         attempts.write(f"begun {tuner.tuner_id} {os.getpid()}\n")
+        while len(names(tuner.project_dir)) < int(os.environ.get(TUNERS, 1)):
+            time.sleep(0.02)
         time.sleep(float(os.environ.get(PAUSE, 0)))
         attempts.write(f"done {tuner.tuner_id} {os.getpid()}\n")
     if os.environ.get(FAILS) == str(int(trial)):
@@ -187,6 +191,12 @@ def read_attempts(folder):
         ]
         for path in sorted(folder.glob("trial_*/attempts"))
     }
+
+
+def names(folder):
+    """The tuners that have begun a trial."""
+    tried = read_attempts(pathlib.Path(folder)).values()
+    return {name for each in tried for _, name, _ in each}
 
 
 @pytest.fixture
