@@ -32,7 +32,8 @@ def add(commands: CommandLine) -> None:
         "--max-macs",
         type=float,
         metavar="N",
-        help="show only the most accurate setting of at most N average MACs",
+        help="show only the most accurate of all threshold settings of at most N "
+        "average MACs",
     )
     member.add_argument(
         "--max",
