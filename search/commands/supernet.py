@@ -9,6 +9,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
+from zoo.commands import options as shared
 from zoo.terminal import CommandLine, add_data_dir, add_load
 
 if TYPE_CHECKING:
@@ -220,10 +221,9 @@ def evaluate(options: argparse.Namespace) -> None:
     """Measure sub-networks, a line of JSON for each."""
     from search.supernet.inheriting import check_classes
     from search.supernet.network import Supernet
-    from zoo.commands.options import architecture as read
     from zoo.cost import macs
 
-    named = {source: read(source) for source in options.architectures}
+    named = {each: shared.architecture(each) for each in options.architectures}
     dataset = _data(options)
     supernet = Supernet.load(options.supernet)
     check_classes(supernet, dataset, options.supernet)
@@ -246,10 +246,9 @@ def evaluate(options: argparse.Namespace) -> None:
 def extract(options: argparse.Namespace) -> None:
     """Write a sub-network as a Keras model."""
     from search.supernet.network import Supernet
-    from zoo.commands.options import architecture as read
     from zoo.files import write_bytes
 
-    architecture = read(options.architecture)
+    architecture = shared.architecture(options.architecture)
     if not options.output.endswith(".keras"):
         raise ValueError(
             f"output is {options.output!r}; expected a name that ends in .keras."

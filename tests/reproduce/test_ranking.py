@@ -140,7 +140,7 @@ def test_every_network_is_measured_and_the_record_says_how(
     assert registry.CONFIG not in {path.name for path in tmp_path.rglob("*")}
 
 
-def test_the_long_training_may_start_from_a_supernet(first_digits):
+def test_the_separate_training_may_start_from_a_supernet(first_digits):
     network = pytest.importorskip("search.supernet.network")
     architecture, recipe = ARCHITECTURES[0], training.recipe("long")
     digits = first_digits(train=16, validation=24, test=12)

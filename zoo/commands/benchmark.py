@@ -188,13 +188,12 @@ def _runtimes(options: argparse.Namespace) -> None:
 def _training(options: argparse.Namespace) -> None:
     from zoo import benchmark
     from zoo.cards import million
-    from zoo.commands.options import architecture
 
     if options.out:
         raise ValueError("--out records the speed of skipping; leave out --training.")
     network = benchmark.STATIC
     if options.model is not None:
-        network = architecture(options.model)
+        network = shared.architecture(options.model)
     speeds = []
     for size in options.batch_sizes or (128,):
         show_progress(f"training with batches of {size}")
